@@ -1,0 +1,4 @@
+//! The provider's daemon: bids, runs containers, meters, settles.
+
+pub mod image;
+pub mod runtime;
