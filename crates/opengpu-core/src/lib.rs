@@ -1,0 +1,23 @@
+//! What OpenGPU means, with no IO, no clock, no randomness and no floats.
+//!
+//! Time, randomness and bytes come in as arguments; what comes out is a value or a typed error. Start reading here:
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`ids`] | how jobs, nodes, digests and chains are named |
+//! | [`money`] | amounts in base units, what a usage costs, how a payment is split |
+//! | [`order`] | the six signed messages (EIP-712) and their digests |
+//! | [`sign`] | signing and recovering with secp256k1 |
+//! | [`spec`] | what a job runs: the normal form of a job file and its digest |
+//! | [`wire`] | what gateways, nodes and payers send to each other |
+
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod money;
+pub mod order;
+pub mod sign;
+pub mod spec;
+pub mod wire;
+
+pub use alloy_primitives::{Address, B256, U256};
