@@ -2,15 +2,27 @@
 //!
 //! [`ImageReference`] says which image; [`PreparedImage`] is one that lies on this machine, verified.
 
+mod archive;
+mod cache;
 mod error;
+mod fetch;
+mod manifest;
+mod pack;
 mod reference;
+mod registry;
+mod rooted;
+mod unpack;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use cache::resolve_image;
+pub(crate) use cache::{Form, ImageCache};
 pub use error::ImageError;
+pub use pack::{PackedImage, pack_binary};
 pub use reference::{Digest, ImageReference};
+pub(crate) use rooted::RootedFolder;
 
 /// An image on this machine whose every blob matched its digest. Only the runtime that made it can start from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
