@@ -1,0 +1,59 @@
+# What people run. `make demo` and `make test` set up everything they need; `make check` is what CI runs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+OPENGPU := target/debug/opengpu
+TRACER := target/path-tracer/debug/path-tracer
+FORGE := cd contracts && ../node_modules/.bin/forge
+# Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+
+.PHONY: help build demo test check generate fmt lint contracts-test rust-test clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+build: node_modules/.package-lock.json ## set up the machine and build the binary and the demo's job
+	tools/setup build
+	cargo build --locked
+	cargo rustc --locked --manifest-path demo/path-tracer/Cargo.toml --target-dir target/path-tracer -- -C target-feature=+crt-static -C relocation-model=static
+	$(OPENGPU) __pack-image --binary $(TRACER) --out target/debug/demo/path-tracer
+	mkdir -p target/debug/demo/scenes && cp demo/scenes/*.json target/debug/demo/scenes/
+
+demo: build ## the main job: a paid job from order to verified receipt on a network of its own
+	$(OPENGPU) demo
+
+test: build contracts-test rust-test ## every test: contracts, Rust, end to end
+
+check: lint test ## what CI runs: generated files, formats, lints, dependencies, every test
+	tools/no-diff
+
+contracts-test: node_modules/.package-lock.json ## contracts: formats, warnings, unit, fuzz, invariants, gas snapshot
+	tools/contracts test
+
+rust-test: build ## Rust: unit, integration and end-to-end tests
+	tools/setup test
+	tools/rust-test
+
+generate: node_modules/.package-lock.json ## rebuild every generated file: ABIs with bytecode, shared vectors, gas table
+	tools/contracts generate
+
+lint: build ## formats, clippy, dependency rules
+	cargo fmt --all --check
+	cargo fmt --check --manifest-path demo/path-tracer/Cargo.toml
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	tools/deny
+
+fmt: node_modules/.package-lock.json ## format all sources
+	cargo fmt --all
+	cargo fmt --manifest-path demo/path-tracer/Cargo.toml
+	$(FORGE) fmt
+
+clean: ## remove what builds made
+	rm -rf target node_modules contracts/out contracts/cache
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
