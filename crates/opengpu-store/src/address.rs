@@ -26,7 +26,7 @@ pub enum AddressError {
     #[error("{cid} uses hash 0x{code:x}; only sha2-256 is supported")]
     UnsupportedHash {
         /// The refused name.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Its multihash code.
         code: u64,
     },
@@ -34,7 +34,7 @@ pub enum AddressError {
     #[error("{cid} has codec 0x{codec:x}; only raw, json and dag-pb are supported")]
     UnsupportedCodec {
         /// The refused name.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Its multicodec.
         codec: u64,
     },
@@ -42,7 +42,7 @@ pub enum AddressError {
     #[error("the bytes are not those of {cid}")]
     Mismatch {
         /// The name the bytes were offered under.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// A digest could not be made into a CID: it is not 32 bytes long.
     #[error("a sha2-256 digest has 32 bytes")]
@@ -69,7 +69,7 @@ pub fn raw_cid_of_digest(digest: &[u8; 32]) -> Result<Cid, AddressError> {
 /// [`AddressError::UnsupportedHash`] for any other hash.
 pub fn digest_of(cid: &Cid) -> Result<[u8; 32], AddressError> {
     let unsupported = || AddressError::UnsupportedHash {
-        cid: *cid,
+        cid: Box::new(*cid),
         code: cid.hash().code(),
     };
     if cid.hash().code() != HASH_SHA2_256 {
@@ -87,7 +87,7 @@ pub fn verify(cid: &Cid, bytes: &[u8]) -> Result<(), AddressError> {
     if Code::Sha2_256.digest(bytes).digest() == expected {
         Ok(())
     } else {
-        Err(AddressError::Mismatch { cid: *cid })
+        Err(AddressError::Mismatch { cid: Box::new(*cid) })
     }
 }
 

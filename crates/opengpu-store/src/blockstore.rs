@@ -43,19 +43,19 @@ pub enum StoreError {
     #[error("block {cid} is not in the store")]
     Missing {
         /// The name asked for.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// The file's bytes no longer match its name. It has been removed, so that the block can be fetched again.
     #[error("block {cid} was damaged on disk and has been removed")]
     Corrupt {
         /// The name asked for.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// The block is larger than [`MAX_BLOCK_BYTES`]. Never retry.
     #[error("block {cid} has {bytes} bytes, more than {MAX_BLOCK_BYTES}")]
     TooLarge {
         /// The refused name.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Its size, in bytes.
         bytes: u64,
     },
@@ -121,7 +121,7 @@ impl BlockStore {
         let length = bytes.len() as u64;
         if length > MAX_BLOCK_BYTES {
             return Err(StoreError::TooLarge {
-                cid: *cid,
+                cid: Box::new(*cid),
                 bytes: length,
             });
         }
@@ -200,14 +200,14 @@ impl BlockStore {
         let bytes = match read_at_most(&path, MAX_BLOCK_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(StoreError::Missing { cid: *cid });
+                return Err(StoreError::Missing { cid: Box::new(*cid) });
             }
             Err(error) => return Err(StoreError::io(&path, 0, error)),
         };
         if address::verify(cid, &bytes).is_err() {
             tracing::warn!(%cid, path = %path.display(), "damaged block removed");
             self.remove_file(&path)?;
-            return Err(StoreError::Corrupt { cid: *cid });
+            return Err(StoreError::Corrupt { cid: Box::new(*cid) });
         }
         Ok(bytes)
     }

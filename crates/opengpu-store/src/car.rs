@@ -34,10 +34,10 @@ pub enum CarError {
     #[error("malformed or cut short: {0}")]
     Malformed(#[from] iroh_car::Error),
     /// The CAR has none or several roots, or another one than was asked for.
-    #[error("the root is not the one expected{}", expected.map(|cid| format!(", {cid}")).unwrap_or_default())]
+    #[error("the root is not the one expected{}", expected.as_ref().map(|cid| format!(", {cid}")).unwrap_or_default())]
     WrongRoot {
         /// What was asked for, if anything.
-        expected: Option<Cid>,
+        expected: Option<Box<Cid>>,
         /// What the CAR's header names.
         found: Vec<Cid>,
     },
@@ -45,13 +45,13 @@ pub enum CarError {
     #[error("block {cid} does not belong to what was asked for, or came before the block that links to it")]
     Unexpected {
         /// The block.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// The stream ended and a block was still missing. Fetch it again, elsewhere.
     #[error("incomplete: block {cid} did not come")]
     Incomplete {
         /// The first block missing.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// A block's links could not be read.
     #[error(transparent)]
@@ -220,7 +220,7 @@ fn check_root(found: &[Cid], expected: Option<&Cid>) -> Result<Cid, CarError> {
     match found {
         [root] if expected.is_none_or(|expected| expected == root) => Ok(*root),
         _ => Err(CarError::WrongRoot {
-            expected: expected.copied(),
+            expected: expected.copied().map(Box::new),
             found: found.to_vec(),
         }),
     }
@@ -263,7 +263,7 @@ impl Receiver {
             return Ok(());
         }
         if !self.wanted.remove(&cid) {
-            return Err(CarError::Unexpected { cid });
+            return Err(CarError::Unexpected { cid: Box::new(cid) });
         }
         address::verify(&cid, &bytes)?;
         self.store.write(&cid, &bytes, Durability::AtSync)?;
@@ -284,7 +284,7 @@ impl Receiver {
     fn finish(self) -> Result<ImportedCar, CarError> {
         for wanted in &self.wanted {
             if let Some(cid) = dag::missing(&self.store, wanted)?.first() {
-                return Err(CarError::Incomplete { cid: *cid });
+                return Err(CarError::Incomplete { cid: Box::new(*cid) });
             }
         }
         self.store.sync()?;

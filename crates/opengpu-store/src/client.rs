@@ -29,7 +29,7 @@ pub enum TransferError {
     #[error("no gateway gave {cid}: {}", list(attempts))]
     NoGateway {
         /// What was asked for.
-        cid: Cid,
+        cid: Box<Cid>,
         /// Each gateway asked, and what happened there.
         attempts: Vec<(Url, TransferError)>,
     },
@@ -99,7 +99,10 @@ pub async fn fetch(
             }
         }
     }
-    Err(TransferError::NoGateway { cid: *root, attempts })
+    Err(TransferError::NoGateway {
+        cid: Box::new(*root),
+        attempts,
+    })
 }
 
 async fn is_complete(store: &BlockStore, root: &Cid) -> Result<bool, TransferError> {

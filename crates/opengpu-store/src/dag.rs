@@ -50,7 +50,7 @@ pub struct BlockRef {
 pub fn blocks(store: &BlockStore, root: &Cid, scope: Scope) -> Result<Vec<BlockRef>, DagError> {
     let mut found = Vec::new();
     walk(store, root, scope, |cid, size| {
-        let bytes = size.ok_or(StoreError::Missing { cid })?;
+        let bytes = size.ok_or(StoreError::Missing { cid: Box::new(cid) })?;
         found.push(BlockRef { cid, bytes });
         Ok(())
     })?;
@@ -102,7 +102,10 @@ pub(crate) fn has_links(cid: &Cid) -> Result<bool, AddressError> {
     match cid.codec() {
         CODEC_DAG_PB => Ok(true),
         CODEC_RAW | CODEC_JSON => Ok(false),
-        codec => Err(AddressError::UnsupportedCodec { cid: *cid, codec }),
+        codec => Err(AddressError::UnsupportedCodec {
+            cid: Box::new(*cid),
+            codec,
+        }),
     }
 }
 

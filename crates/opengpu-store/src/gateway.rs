@@ -115,9 +115,9 @@ async fn serve(
     let form = negotiate(&query, &headers)?;
     let tag = etag(&cid, form);
     if is_known(&headers, &tag) {
-        return Ok(head(StatusCode::NOT_MODIFIED, &cid, form, &tag)
+        return head(StatusCode::NOT_MODIFIED, &cid, form, &tag)
             .body(Body::empty())
-            .map_err(unsendable)?);
+            .map_err(unsendable);
     }
     let (length, body) = match form {
         Form::Raw => raw(store, cid).await?,

@@ -17,6 +17,8 @@
 //! DAGs follow the profile `unixfs-v1-2025` of IPIP-499 (1 MiB chunks, 1024 links a node, CIDv1, raw leaves, SHA-256,
 //! directories above 256 KiB sharded as HAMT), so other IPFS software gives the same name to the same files.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod address;
 pub mod blockstore;
 pub mod car;

@@ -17,7 +17,7 @@ pub enum NodeError {
     #[error("{cid} is not a UnixFS node: {reason}")]
     Malformed {
         /// The block.
-        cid: Cid,
+        cid: Box<Cid>,
         /// What did not fit.
         reason: String,
     },
@@ -25,19 +25,19 @@ pub enum NodeError {
     #[error("{cid} is not a file, directory or symbolic link")]
     UnsupportedKind {
         /// The block.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// The sizes a file's node states contradict each other or the bytes below it.
     #[error("the sizes stated in {cid} are wrong")]
     WrongSize {
         /// The block.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// A directory holds a name that cannot be a file's: empty, `.`, `..`, with `/` or NUL, or above 255 bytes.
     #[error("{cid} holds the forbidden name {name:?}")]
     ForbiddenName {
         /// The directory's block.
-        cid: Cid,
+        cid: Box<Cid>,
         /// The refused name.
         name: String,
     },
@@ -45,7 +45,7 @@ pub enum NodeError {
     #[error("{cid} holds the name {name:?} twice")]
     DuplicateName {
         /// The directory's root block.
-        cid: Cid,
+        cid: Box<Cid>,
         /// The name.
         name: String,
     },
@@ -96,7 +96,7 @@ pub(crate) fn decode(cid: &Cid, bytes: Vec<u8>) -> Result<Node, NodeError> {
             children: Vec::new(),
         }),
         CODEC_DAG_PB => decode_dag_pb(cid, bytes.into()),
-        _ => Err(NodeError::UnsupportedKind { cid: *cid }),
+        _ => Err(NodeError::UnsupportedKind { cid: Box::new(*cid) }),
     }
 }
 
@@ -112,7 +112,7 @@ fn parse_pb(cid: &Cid, bytes: Bytes) -> Result<PbNode, NodeError> {
 
 fn malformed(cid: &Cid, reason: impl ToString) -> NodeError {
     NodeError::Malformed {
-        cid: *cid,
+        cid: Box::new(*cid),
         reason: reason.to_string(),
     }
 }
@@ -131,12 +131,12 @@ fn decode_dag_pb(cid: &Cid, bytes: Bytes) -> Result<Node, NodeError> {
         )),
         Kind::SHARD => shard(cid, &message, node.links),
         Kind::SYMLINK => Ok(Node::Symlink(message.data)),
-        _ => Err(NodeError::UnsupportedKind { cid: *cid }),
+        _ => Err(NodeError::UnsupportedKind { cid: Box::new(*cid) }),
     }
 }
 
 fn file(cid: &Cid, message: Message, links: Vec<PbLink>) -> Result<Node, NodeError> {
-    let wrong_size = || NodeError::WrongSize { cid: *cid };
+    let wrong_size = || NodeError::WrongSize { cid: Box::new(*cid) };
     // An empty child would let a small DAG keep a reader busy for ever.
     if links.len() != message.block_sizes.len() || message.block_sizes.contains(&0) {
         return Err(wrong_size());
@@ -177,7 +177,7 @@ fn shard(cid: &Cid, message: &Message, links: Vec<PbLink>) -> Result<Node, NodeE
 fn entry(directory: &Cid, link: PbLink, prefix: usize) -> Result<Entry, NodeError> {
     let whole = link.name.unwrap_or_default();
     let forbidden = |name: &str| NodeError::ForbiddenName {
-        cid: *directory,
+        cid: Box::new(*directory),
         name: name.to_owned(),
     };
     let name = whole.get(prefix..).ok_or_else(|| forbidden(&whole))?;

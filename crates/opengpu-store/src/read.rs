@@ -28,13 +28,13 @@ pub enum ReadError {
     #[error("{cid} is not a file")]
     NotAFile {
         /// The name asked for.
-        cid: Cid,
+        cid: Box<Cid>,
     },
     /// The CID names a file or a symbolic link where a directory was expected.
     #[error("{cid} is not a directory")]
     NotADirectory {
         /// The name asked for.
-        cid: Cid,
+        cid: Box<Cid>,
     },
 }
 
@@ -97,7 +97,7 @@ impl FileChunks {
     /// Starts at the decoded root of the file.
     pub(crate) fn start(store: &BlockStore, cid: &Cid, root: Node) -> Result<Self, ReadError> {
         if !matches!(root, Node::File { .. }) {
-            return Err(ReadError::NotAFile { cid: *cid });
+            return Err(ReadError::NotAFile { cid: Box::new(*cid) });
         }
         Ok(Self {
             store: store.clone(),
@@ -116,7 +116,7 @@ impl FileChunks {
     /// Takes a node's own bytes and queues its children.
     fn enter(&mut self, cid: &Cid, node: Node, level: u32) -> Result<Bytes, ReadError> {
         let Node::File { data, children } = node else {
-            return Err(ReadError::NotAFile { cid: *cid });
+            return Err(ReadError::NotAFile { cid: Box::new(*cid) });
         };
         if level == MAX_LEVELS && !children.is_empty() {
             return Err(LimitError::Depth { limit: MAX_LEVELS }.into());
@@ -137,7 +137,7 @@ impl FileChunks {
         };
         let node = node::decode(&cid, self.store.get(&cid)?)?;
         if node.file_size() != size {
-            return Err(NodeError::WrongSize { cid }.into());
+            return Err(NodeError::WrongSize { cid: Box::new(cid) }.into());
         }
         self.enter(&cid, node, level).map(Some)
     }
@@ -174,7 +174,7 @@ pub(crate) fn directory_entries(
         let (entries, shards) = match node {
             Node::Directory(entries) if level == 0 => (entries, Vec::new()),
             Node::Shard { entries, shards } => (entries, shards),
-            _ => return Err(ReadError::NotADirectory { cid: *cid }),
+            _ => return Err(ReadError::NotADirectory { cid: Box::new(*cid) }),
         };
         if level == MAX_LEVELS && !shards.is_empty() {
             return Err(LimitError::Depth { limit: MAX_LEVELS }.into());
@@ -195,7 +195,11 @@ fn sorted_and_unique(cid: &Cid, mut found: Vec<node::Entry>) -> Result<Vec<Direc
     found.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(pair) = found.windows(2).find(|pair| pair[0].name == pair[1].name) {
         let name = pair[0].name.clone();
-        return Err(NodeError::DuplicateName { cid: *cid, name }.into());
+        return Err(NodeError::DuplicateName {
+            cid: Box::new(*cid),
+            name,
+        }
+        .into());
     }
     let entry = |entry: node::Entry| DirectoryEntry {
         name: entry.name,
