@@ -8,12 +8,17 @@
 //! The daemon is never a container's parent: every method works from what the runtime finds on disk or in the engine,
 //! so a daemon that was killed with -9 builds a new `Runtime` on the same state folder and goes on where it was.
 
+pub(crate) mod cgroup;
+mod choose;
+mod embedded;
 mod error;
 mod types;
 
 use async_trait::async_trait;
 
 pub use crate::image::{ImageConfig, ImageReference, PreparedImage};
+pub use choose::choose_runtime;
+pub use embedded::{EmbeddedRuntime, HelperProgram};
 pub use error::RuntimeError;
 pub use types::{
     BindMount, ContainerId, ContainerSpec, ContainerStatus, ExitOutcome, ExitRecord, Moment, MountAccess, Sample,
@@ -45,7 +50,8 @@ pub trait Runtime: Send + Sync {
     async fn status(&self, id: &ContainerId) -> Result<ContainerStatus, RuntimeError>;
 
     /// Runs `argv` inside the running container, under the same isolation, and returns its exit code
-    /// (128 + n when signal n ended it). Its output goes to the container's log. This is the readiness check.
+    /// (128 + n when signal n ended it). Its output is dropped. This is the readiness check. Dropping the future ends
+    /// the command.
     async fn exec(&self, id: &ContainerId, argv: &[String]) -> Result<i32, RuntimeError>;
 
     /// Reads the container's counters; cumulative ones never fall while it runs.

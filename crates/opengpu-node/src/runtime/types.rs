@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::image::PreparedImage;
@@ -117,6 +118,17 @@ pub struct Moment {
     pub unix_millis: u64,
     /// Milliseconds of `CLOCK_BOOTTIME`: since boot, suspend included. The Docker runtime derives it from wall time.
     pub boot_millis: u64,
+}
+
+impl Moment {
+    /// This moment, on both clocks.
+    pub fn now() -> Self {
+        let millis = |clock: ClockId| match clock_gettime(clock) {
+            Ok(time) => time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000,
+            Err(_) => 0, // both clocks exist on every kernel this runs on; clock_gettime(2) has no other error for them
+        };
+        Self { unix_millis: millis(ClockId::CLOCK_REALTIME), boot_millis: millis(ClockId::CLOCK_BOOTTIME) }
+    }
 }
 
 /// What a runtime knows about an id.
