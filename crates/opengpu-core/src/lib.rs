@@ -9,13 +9,21 @@
 //! | [`order`] | the six signed messages (EIP-712) and their digests |
 //! | [`sign`] | signing and recovering with secp256k1 |
 //! | [`spec`] | what a job runs: the normal form of a job file and its digest |
+//! | [`job`] | the terms fixed at match, a job's states, the refund table |
+//! | [`metering`] | what a node may bill and a signer may co-sign |
+//! | [`matching`] | choosing among bids, and the quote |
+//! | [`receipt`] | the document that closes a job, and verifying it offline |
 //! | [`wire`] | what gateways, nodes and payers send to each other |
 
 #![forbid(unsafe_code)]
 
 pub mod ids;
+pub mod job;
+pub mod matching;
+pub mod metering;
 pub mod money;
 pub mod order;
+pub mod receipt;
 pub mod sign;
 pub mod spec;
 pub mod wire;

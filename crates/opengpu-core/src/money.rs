@@ -118,18 +118,19 @@ impl<'de> Deserialize<'de> for Amount {
 
 /// The two prices of a bid: for an hour of the whole shape, and for 2^30 bytes of egress.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Price {
     /// Base units for an hour of the whole shape bid.
     pub compute_per_hour: Amount,
     /// Base units for a GiB (2^30 bytes) out of the container.
+    #[serde(rename = "egressPerGiB")]
     pub egress_per_gib: Amount,
 }
 
 /// Milliseconds in an hour: usage is billed in milliseconds, priced by the hour.
-const MILLIS_PER_HOUR: u64 = 3_600_000;
+pub(crate) const MILLIS_PER_HOUR: u64 = 3_600_000;
 /// log2 of the bytes in a GiB.
-const GIB_SHIFT: usize = 30;
+pub(crate) const GIB_SHIFT: usize = 30;
 
 /// What cumulative usage is worth, as one fraction, rounded up once (protocol, section 3):
 /// `ceil((millis·computePerHour·2^30 + egressBytes·egressPerGiB·3_600_000) / (3_600_000·2^30))`.
@@ -150,7 +151,7 @@ const BPS: u128 = 10_000;
 
 /// The shares fixed in the terms at match, in basis points (hundredths of a percent).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shares {
     /// Stakers' part of the gross value: 1200.
     pub stakers_bps: u16,
@@ -164,7 +165,7 @@ pub struct Shares {
 
 /// Who gets what of an attempt's cumulative value. `paid = node + stakers + treasury`, `value = paid + discount`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Split {
     /// What leaves the escrow: value less the payer's discount.
     pub paid: Amount,
@@ -186,8 +187,9 @@ pub fn split_rounded_down(value: Amount, shares: Shares) -> Split {
         let wide = U256::from(value.0) * U256::from(bps) / U256::from(BPS);
         u128::try_from(wide).unwrap_or(u128::MAX)
     };
-    let stakers = part(shares.stakers_bps);
-    let treasury_gross = part(shares.treasury_bps);
+    // On chain the shares are capped far below the whole; a forged receipt may say anything.
+    let stakers = part(shares.stakers_bps).min(value.0);
+    let treasury_gross = part(shares.treasury_bps).min(value.0 - stakers);
     let discount = part(shares.discount_bps).min(treasury_gross);
     let bonus = part(shares.bonus_bps).min(treasury_gross - discount);
     let treasury = treasury_gross - discount - bonus;

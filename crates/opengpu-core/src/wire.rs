@@ -252,6 +252,10 @@ pub struct JobEvent {
 }
 
 /// What can happen to a job.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "entries are read once from JSON, never held in bulk"
+)]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type", content = "data")]
 pub enum JobEventBody {
