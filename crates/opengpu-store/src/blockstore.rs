@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::address::{self, AddressError, Cid};
+use crate::batch::{self, Batch};
 
 /// The largest block taken, in bytes: the limit of the IPFS network, twice our own chunks, and what one reader buffers.
 pub const MAX_BLOCK_BYTES: u64 = 2 << 20;
@@ -93,9 +94,7 @@ impl BlockStore {
         let make = |path: PathBuf| fs::create_dir_all(&path).map_err(|source| StoreError::io(&path, 0, source));
         make(store.temporary_dir())?;
         make(store.pins_dir())?;
-        for shard in 0..=u8::MAX {
-            make(store.blocks_dir().join(format!("{shard:02x}")))?;
-        }
+        make(store.blocks_dir())?;
         Ok(store)
     }
 
@@ -105,19 +104,19 @@ impl BlockStore {
     }
 
     /// Stores `bytes` under `cid` after checking them, durably: once this returns, a power cut does not lose the block.
-    /// Says whether the block is new.
     ///
     /// # Errors
     /// [`StoreError::Address`] when the bytes are not the CID's, [`StoreError::TooLarge`], [`StoreError::DiskFull`],
     /// [`StoreError::Io`].
-    pub fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<bool, StoreError> {
+    pub fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), StoreError> {
         address::verify(cid, bytes)?;
-        let is_new = self.write(cid, bytes, Durability::Now)?;
-        Ok(is_new)
+        let mut batch = Batch::new(self);
+        batch.write(cid, bytes)?;
+        batch.commit()
     }
 
-    /// Stores bytes already known to be those of `cid`; durable only after [`Self::sync`] unless asked for now.
-    pub(crate) fn write(&self, cid: &Cid, bytes: &[u8], durability: Durability) -> Result<bool, StoreError> {
+    /// Stores bytes already known to be those of `cid`, not yet durably, and says where.
+    pub(crate) fn write(&self, cid: &Cid, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let length = bytes.len() as u64;
         if length > MAX_BLOCK_BYTES {
             return Err(StoreError::TooLarge {
@@ -126,25 +125,26 @@ impl BlockStore {
             });
         }
         let path = self.block_path(cid)?;
-        if self.touch(&path, length)? {
-            return Ok(false);
+        if !self.touch(&path, length)? {
+            let write = || -> io::Result<()> {
+                let mut file = tempfile::NamedTempFile::new_in(self.temporary_dir())?;
+                file.write_all(bytes)?;
+                self.place(file, &path)
+            };
+            write().map_err(|source| StoreError::io(&path, length, source))?;
         }
-        self.write_file(&path, bytes, durability)
-            .map_err(|source| StoreError::io(&path, length, source))?;
-        Ok(true)
+        Ok(path)
     }
 
-    fn write_file(&self, path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(self.temporary_dir())?;
-        file.write_all(bytes)?;
-        if durability == Durability::Now {
-            file.as_file().sync_all()?;
-        }
-        file.persist(path).map_err(|failed| failed.error)?;
-        if durability == Durability::Now {
-            sync_parent(path)?;
-        }
-        Ok(())
+    /// Moves a written block to its place, making its directory when it is the first there.
+    fn place(&self, file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+        let failed = match file.persist(path) {
+            Ok(_) => return Ok(()),
+            Err(failed) if failed.error.kind() == ErrorKind::NotFound => failed,
+            Err(failed) => return Err(failed.error),
+        };
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        failed.file.persist(path).map(drop).map_err(|again| again.error)
     }
 
     /// Marks a block that is stored already as just used, so that [`crate::collect_garbage`] spares it; false when it is not
@@ -169,22 +169,6 @@ impl BlockStore {
             Err(nix::errno::Errno::ENOENT) => Ok(false),
             Err(errno) => Err(StoreError::io(path, 0, errno.into())),
         }
-    }
-
-    /// Makes all that was written so far durable, in one call for many blocks.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`]; [`StoreError::DiskFull`] where the file system notices only now.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        let flush = || -> io::Result<()> {
-            let directory = File::open(self.dir())?;
-            #[cfg(target_os = "linux")]
-            nix::unistd::syncfs(&directory)?;
-            #[cfg(not(target_os = "linux"))]
-            directory.sync_all().map(|()| nix::unistd::sync())?;
-            Ok(())
-        };
-        flush().map_err(|source| StoreError::io(self.dir(), 0, source))
     }
 
     /// The bytes of `cid`, checked against it.
@@ -241,8 +225,9 @@ impl BlockStore {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::DiskFull`].
     pub fn pin(&self, root: &Cid) -> Result<(), StoreError> {
-        let path = self.pins_dir().join(root.to_string());
-        let make = || File::create(&path)?.sync_all().and_then(|()| sync_parent(&path));
+        let dir = self.pins_dir();
+        let path = dir.join(root.to_string());
+        let make = || File::create(&path)?.sync_all().and_then(|()| batch::sync(&dir));
         make().map_err(|source| StoreError::io(&path, 0, source))
     }
 
@@ -300,22 +285,6 @@ impl BlockStore {
     }
 }
 
-/// When a written block must survive a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// Before the call returns: for one block.
-    Now,
-    /// After the next [`BlockStore::sync`]: for one of many, which would otherwise wait for the disk each.
-    AtSync,
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
 /// Reads a file, one byte past `limit` at most: a file that grew by accident fails its hash instead of filling memory.
 fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
@@ -341,8 +310,8 @@ mod tests {
         let (_dir, store) = open();
         let cid = raw_cid(b"hello");
         assert!(!store.has(&cid).unwrap());
-        assert!(store.put(&cid, b"hello").unwrap());
-        assert!(!store.put(&cid, b"hello").unwrap(), "second time is not new");
+        store.put(&cid, b"hello").unwrap();
+        store.put(&cid, b"hello").unwrap();
         let again = BlockStore::open(store.dir()).unwrap();
         assert_eq!(again.get(&cid).unwrap(), b"hello");
         assert_eq!(again.size(&cid).unwrap(), Some(5));
@@ -380,8 +349,9 @@ mod tests {
     fn a_block_cut_short_by_a_crash_is_replaced_by_the_next_put() {
         let (_dir, store) = open();
         let cid = raw_cid(b"hello");
+        store.put(&cid, b"hello").unwrap();
         fs::write(store.block_path(&cid).unwrap(), b"").unwrap();
-        assert!(store.put(&cid, b"hello").unwrap());
+        store.put(&cid, b"hello").unwrap();
         assert_eq!(store.get(&cid).unwrap(), b"hello");
     }
 

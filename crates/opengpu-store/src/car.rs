@@ -14,7 +14,8 @@ use tokio::io::AsyncRead;
 use tokio::task::JoinError;
 
 use crate::address::{self, AddressError, Cid};
-use crate::blockstore::{BlockStore, Durability, StoreError};
+use crate::batch::Batch;
+use crate::blockstore::{BlockStore, StoreError};
 use crate::dag::{self, BlockRef, DagError, Scope};
 use crate::limits::{Allowance, LimitError, Limits};
 use crate::node::{self, NodeError};
@@ -229,6 +230,7 @@ fn check_root(found: &[Cid], expected: Option<&Cid>) -> Result<Cid, CarError> {
 /// What has come, and what may come next.
 struct Receiver {
     store: BlockStore,
+    batch: Batch,
     root: Cid,
     limits: Limits,
     allowance: Allowance,
@@ -240,6 +242,7 @@ impl Receiver {
     fn new(store: &BlockStore, root: Cid, limits: &Limits) -> Self {
         Self {
             store: store.clone(),
+            batch: Batch::new(store),
             root,
             limits: *limits,
             allowance: Allowance::new(limits),
@@ -266,7 +269,7 @@ impl Receiver {
             return Err(CarError::Unexpected { cid: Box::new(cid) });
         }
         address::verify(&cid, &bytes)?;
-        self.store.write(&cid, &bytes, Durability::AtSync)?;
+        self.batch.write(&cid, &bytes)?;
         self.received.insert(cid);
         if dag::has_links(&cid)? {
             let links = node::links(&cid, bytes)?.into_iter();
@@ -287,7 +290,7 @@ impl Receiver {
                 return Err(CarError::Incomplete { cid: Box::new(*cid) });
             }
         }
-        self.store.sync()?;
+        self.batch.commit()?;
         Ok(ImportedCar {
             root: self.root,
             bytes: self.allowance.bytes_taken(),

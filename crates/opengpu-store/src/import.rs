@@ -17,7 +17,8 @@ use rust_unixfs::Metadata;
 use rust_unixfs::file::adder::{BalancedCollector, Chunker, FileAdder};
 
 use crate::address::{self, Cid};
-use crate::blockstore::{BlockStore, Durability, StoreError};
+use crate::batch::Batch;
+use crate::blockstore::{BlockStore, StoreError};
 use crate::directory::{self, DirectoryError, Link};
 use crate::limits::{Allowance, LimitError, Limits};
 
@@ -89,9 +90,10 @@ pub struct Imported {
 /// # Errors
 /// [`ImportError`]; each names the path concerned.
 pub fn import_path(store: &BlockStore, path: &Path, limits: &Limits) -> Result<Imported, ImportError> {
-    let write = |cid: &Cid, bytes: &[u8]| store.write(cid, bytes, Durability::AtSync).map(|_| ());
+    let mut batch = Batch::new(store);
+    let write = |cid: &Cid, bytes: &[u8]| batch.write(cid, bytes);
     let imported = Importer::new(write, limits).root(path)?;
-    store.sync()?;
+    batch.commit()?;
     Ok(imported)
 }
 
@@ -108,15 +110,17 @@ pub fn cid_of_path(path: &Path, limits: &Limits) -> Result<Imported, ImportError
 /// # Errors
 /// [`ImportError::Store`].
 pub fn import_bytes(store: &BlockStore, bytes: &[u8]) -> Result<Imported, ImportError> {
-    let write = |cid: &Cid, bytes: &[u8]| store.write(cid, bytes, Durability::AtSync).map(|_| ());
+    let mut batch = Batch::new(store);
+    let write = |cid: &Cid, bytes: &[u8]| batch.write(cid, bytes);
     let limits = Limits {
         bytes: u64::MAX,
         ..Limits::default()
     };
     let mut importer = Importer::new(write, &limits);
     let link = importer.content(bytes, Path::new("bytes in memory"))?;
-    store.sync()?;
-    Ok(importer.done(link))
+    let imported = importer.done(link);
+    batch.commit()?;
+    Ok(imported)
 }
 
 /// One import: where blocks go, and what is left of the limits.

@@ -20,6 +20,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod address;
+mod batch;
 pub mod blockstore;
 pub mod car;
 pub mod client;

@@ -33,6 +33,12 @@ pub enum NodeError {
         /// The block.
         cid: Box<Cid>,
     },
+    /// More levels of nodes than any honest file or directory needs, below one that should be near the bottom.
+    #[error("{cid} is too many levels below the root of its file or directory")]
+    TooManyLevels {
+        /// The block.
+        cid: Box<Cid>,
+    },
     /// A directory holds a name that cannot be a file's: empty, `.`, `..`, with `/` or NUL, or above 255 bytes.
     #[error("{cid} holds the forbidden name {name:?}")]
     ForbiddenName {

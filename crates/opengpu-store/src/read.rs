@@ -119,7 +119,7 @@ impl FileChunks {
             return Err(ReadError::NotAFile { cid: Box::new(*cid) });
         };
         if level == MAX_LEVELS && !children.is_empty() {
-            return Err(LimitError::Depth { limit: MAX_LEVELS }.into());
+            return Err(too_many_levels(cid));
         }
         let below = children.into_iter().rev();
         self.pending.extend(below.map(|(child, size)| (child, size, level + 1)));
@@ -177,7 +177,7 @@ pub(crate) fn directory_entries(
             _ => return Err(ReadError::NotADirectory { cid: Box::new(*cid) }),
         };
         if level == MAX_LEVELS && !shards.is_empty() {
-            return Err(LimitError::Depth { limit: MAX_LEVELS }.into());
+            return Err(too_many_levels(cid));
         }
         // Shards count too: one that links to itself many times over must come to an end.
         allowance.take_entries((entries.len() + shards.len()) as u64)?;
@@ -206,4 +206,8 @@ fn sorted_and_unique(cid: &Cid, mut found: Vec<node::Entry>) -> Result<Vec<Direc
         cid: entry.cid,
     };
     Ok(found.into_iter().map(entry).collect())
+}
+
+fn too_many_levels(cid: &Cid) -> ReadError {
+    NodeError::TooManyLevels { cid: Box::new(*cid) }.into()
 }
