@@ -65,6 +65,7 @@ impl Report {
     fn of(error: &RuntimeError) -> Self {
         match error {
             RuntimeError::BadCommand { reason } => Self::BadCommand(reason.clone()),
+            RuntimeError::StartFailed { reason } => Self::Failed(reason.clone()),
             other => Self::Failed(other.to_string()),
         }
     }

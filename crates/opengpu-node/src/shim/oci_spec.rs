@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::resource::{Resource, getrlimit};
 use serde_json::{Value, json};
 
 use crate::runtime::{ContainerSpec, MountAccess, RuntimeError};
@@ -15,6 +16,12 @@ use super::user::{InsideUser, RANGE};
 const CPU_PERIOD_MICROS: u64 = 100_000;
 /// Open files of one process: what databases and data loaders ask for, far below what harms a host.
 const OPEN_FILES: u64 = 1 << 20;
+
+/// [`OPEN_FILES`], or what this process may give: a limit cannot be raised from within the container's user range.
+fn open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(OPEN_FILES, |(_, hard)| hard.min(OPEN_FILES))
+}
+
 /// Used when the image sets none: where programs lie in every distribution.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -81,7 +88,7 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Value, RuntimeError> {
                 "bounding": none, "effective": none, "inheritable": none, "permitted": none, "ambient": none,
             },
             "rlimits": [
-                { "type": "RLIMIT_NOFILE", "soft": OPEN_FILES, "hard": OPEN_FILES },
+                { "type": "RLIMIT_NOFILE", "soft": open_files(), "hard": open_files() },
                 { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 },
             ],
             "noNewPrivileges": true,

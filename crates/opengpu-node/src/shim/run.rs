@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
@@ -76,7 +77,8 @@ fn leave_caller(folder: &StateFolder) -> Result<(), RuntimeError> {
     dup2_stdout(&null).map_err(step_failed("stdout"))?;
     dup2_stderr(&log).map_err(step_failed("stderr"))?;
     std::env::set_current_dir("/").map_err(step_failed("change to /"))?;
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(io::stderr);
+    // Not standard error: in the container's first process that is the job's log.
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(Arc::new(log));
     // A second subscriber in one process is the only error, and there is none before this one.
     let _ = subscriber.with_ansi(false).try_init();
     Ok(())
