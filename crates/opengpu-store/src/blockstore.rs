@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::address::{self, AddressError, Cid};
-use crate::batch::{self, Batch};
+use crate::batch::Batch;
 
 /// The largest block taken, in bytes: the limit of the IPFS network, twice our own chunks, and what one reader buffers.
 pub const MAX_BLOCK_BYTES: u64 = 2 << 20;
@@ -220,43 +220,6 @@ impl BlockStore {
         Ok(self.size(cid)?.is_some())
     }
 
-    /// Protects `root` and all below it from [`crate::collect_garbage`]. Durable; pinning twice is pinning once.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`], [`StoreError::DiskFull`].
-    pub fn pin(&self, root: &Cid) -> Result<(), StoreError> {
-        let dir = self.pins_dir();
-        let path = dir.join(root.to_string());
-        let make = || File::create(&path)?.sync_all().and_then(|()| batch::sync(&dir));
-        make().map_err(|source| StoreError::io(&path, 0, source))
-    }
-
-    /// Ends the protection of `root`. Fine when it was not pinned.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn unpin(&self, root: &Cid) -> Result<(), StoreError> {
-        self.remove_file(&self.pins_dir().join(root.to_string()))
-    }
-
-    /// All pinned roots, in the order of their names.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn pins(&self) -> Result<Vec<Cid>, StoreError> {
-        let dir = self.pins_dir();
-        let list = || -> io::Result<Vec<Cid>> {
-            let mut pins = Vec::new();
-            for entry in fs::read_dir(&dir)? {
-                let name = entry?.file_name();
-                pins.extend(name.to_str().and_then(|name| name.parse::<Cid>().ok()));
-            }
-            pins.sort_by_cached_key(Cid::to_string);
-            Ok(pins)
-        };
-        list().map_err(|source| StoreError::io(&dir, 0, source))
-    }
-
     pub(crate) fn blocks_dir(&self) -> PathBuf {
         self.dir.join("blocks")
     }
@@ -265,7 +228,7 @@ impl BlockStore {
         self.dir.join("tmp")
     }
 
-    fn pins_dir(&self) -> PathBuf {
+    pub(crate) fn pins_dir(&self) -> PathBuf {
         self.dir.join("pins")
     }
 
@@ -353,17 +316,5 @@ mod tests {
         fs::write(store.block_path(&cid).unwrap(), b"").unwrap();
         store.put(&cid, b"hello").unwrap();
         assert_eq!(store.get(&cid).unwrap(), b"hello");
-    }
-
-    #[test]
-    fn pins_survive_and_end() {
-        let (_dir, store) = open();
-        let cid = raw_cid(b"hello");
-        store.pin(&cid).unwrap();
-        store.pin(&cid).unwrap();
-        assert_eq!(BlockStore::open(store.dir()).unwrap().pins().unwrap(), [cid]);
-        store.unpin(&cid).unwrap();
-        store.unpin(&cid).unwrap();
-        assert!(store.pins().unwrap().is_empty());
     }
 }

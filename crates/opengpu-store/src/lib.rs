@@ -32,6 +32,7 @@ pub mod gc;
 pub mod import;
 pub mod limits;
 mod node;
+mod pins;
 pub mod read;
 
 pub use address::{AddressError, Cid, raw_cid, raw_cid_of_digest};

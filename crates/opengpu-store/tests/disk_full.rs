@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use opengpu_store::dag::{self, Scope};
 use opengpu_store::{
-    BlockStore, CarError, CarFrames, ExportError, ImportError, Limits, StoreError, export, import_car, import_path,
-    raw_cid,
+    BlockStore, CarError, CarFrames, ExportError, ImportError, Limits, StoreError, TransferError, export, fetch,
+    import_car, import_path, raw_cid, trustless_router,
 };
 use tree::Entry;
 
@@ -79,6 +79,18 @@ async fn a_full_disk_is_named_and_harms_nothing() {
     let refused = import_car(&tiny, &car[..], None, &limits).await.unwrap_err();
     assert!(
         matches!(&refused, CarError::Store(error) if is_full(error, &disk)),
+        "{refused}"
+    );
+
+    // Asking another gateway cannot help, and the error must not read as if the gateways were at fault.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(axum::serve(listener, trustless_router(roomy.clone())).into_future());
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let http = reqwest::Client::new();
+    let refused = fetch(&http, &[gateway], &root, &tiny, &limits).await.unwrap_err();
+    assert!(
+        matches!(&refused, TransferError::Car(CarError::Store(error)) if is_full(error, &disk)),
         "{refused}"
     );
 

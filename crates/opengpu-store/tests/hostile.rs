@@ -246,6 +246,12 @@ fn files_whose_sizes_lie_are_refused() {
             "{size:?} {block_sizes:?}"
         );
     }
+    let empty = [("", fixture.raw(b"")), ("", chunk)];
+    let file = fixture.node(&empty, unixfs(FILE, b"", Some(5), &[0, 5], None));
+    assert!(
+        matches!(node_error(fixture.export(&file)), NodeError::WrongSize { .. }),
+        "an empty child"
+    );
     let tree = fixture.directory(&[]);
     let file = fixture.node(&[("", tree)], unixfs(FILE, b"", Some(5), &[5], None));
     assert!(fixture.export(&file).is_err(), "a directory inside a file");

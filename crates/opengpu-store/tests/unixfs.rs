@@ -8,6 +8,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use opengpu_store::{
     BlockStore, ImportError, LimitError, Limits, cid_of_path, export, import_bytes, import_path, raw_cid,
@@ -177,6 +180,54 @@ fn only_the_root_is_followed_when_it_is_a_link() {
     let named = cid_of_path(&path, &limits).unwrap();
     assert_eq!((named.files, named.bytes), (0, 0), "links inside are stored as links");
     assert_eq!(cid_of_path(&dir.path().join("to-tree"), &limits).unwrap(), named);
+}
+
+/// A job that is still running swaps its output for a link to the provider's files while the provider reads it.
+#[test]
+fn a_file_swapped_for_a_link_meanwhile_is_never_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, spare) = (dir.path().join("tree"), dir.path().join("spare"));
+    let secret = dir.path().join("secret");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), b"secret").unwrap();
+    let stolen = cid_of_path(&tree, &Limits::default()).unwrap().cid;
+    fs::write(tree.join("file"), b"harmless").unwrap();
+    fs::write(&secret, b"secret").unwrap();
+    symlink(&secret, &spare).unwrap();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                let (from, to) = (&spare, &tree.join("file"));
+                renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_EXCHANGE).unwrap();
+            }
+        });
+        for _ in 0..5000 {
+            if let Ok(named) = cid_of_path(&tree, &Limits::default()) {
+                assert_ne!(named.cid, stolen);
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn many_imports_at_once_into_one_store_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tree");
+    let many = Entry {
+        count: Some(50),
+        ..Entry::file("a/#", 20, 1)
+    };
+    tree::lay_out(&path, &[many, Entry::file("long", (1 << 20) + 1, 2)]);
+    let expected = cid_of_path(&path, &Limits::default()).unwrap();
+    let store = store(dir.path());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(import_path(&store, &path, &Limits::default()).unwrap(), expected));
+        }
+    });
+    assert!(opengpu_store::dag::missing(&store, &expected.cid).unwrap().is_empty());
 }
 
 #[test]
