@@ -39,6 +39,16 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         uint48 time;
     }
 
+    /// @notice A job as a call works on it: slot, terms and progress in memory.
+    struct Job {
+        bytes32 id;
+        JobState state;
+        uint8 attempt;
+        uint256 since; // when the state was entered, unix seconds
+        Terms terms;
+        Progress progress;
+    }
+
     /// @inheritdoc IJobMarket
     address public immutable nodeRegistry;
     /// @inheritdoc IJobMarket
@@ -67,32 +77,31 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         returns (bytes32 jobId)
     {
         // Check
-        jobId = _hashTypedDataV4(Messages.hashOrder(order));
-        if (_jobs[jobId].state != JobState.None) revert JobMarket_StateIs(jobId, _jobs[jobId].state);
+        jobId = _newJobId(order);
         _requireOrder(order);
         if (msg.sender != order.payer && !_isBudgetKey(order.budget, order.payer, msg.sender)) {
             if (msg.sender != order.signer && !order.claimable) revert JobMarket_NotAllowed(msg.sender);
             _requirePayerSide(order.payer, order.budget, jobId, orderSig);
         }
-        Terms memory terms = _termsOf(jobId, order, bid, bidSig, order.maxCost, order.maxSeconds, 1);
+        Job memory job;
+        job.id = jobId;
+        _fixTerms(job, order, bid, bidSig, order.maxCost, order.maxSeconds);
 
         // Effect
-        Progress memory progress;
-        _enter(jobId, JobState.Matched, 1, JobHash.ofMemory(terms, progress));
+        _enter(job, JobState.Matched);
         _spendBudget(order.budget, order.payer, order.token, order.maxCost, order.maxCost);
         _debit(order.payer, order.token, order.maxCost);
-        emit Matched(jobId, bid.node, order.payer, terms);
+        emit Matched(jobId, bid.node, order.payer, job.terms);
     }
 
     /// @inheritdoc IJobMarket
     function cancelOrder(Order calldata order) external {
         // Check
-        bytes32 jobId = _hashTypedDataV4(Messages.hashOrder(order));
-        if (_jobs[jobId].state != JobState.None) revert JobMarket_StateIs(jobId, _jobs[jobId].state);
+        bytes32 jobId = _newJobId(order);
         if (msg.sender != order.payer && !_isBudgetKey(order.budget, order.payer, msg.sender)) revert JobMarket_NotAllowed(msg.sender);
 
         // Effect
-        _enter(jobId, JobState.Cancelled, 0, 0);
+        _jobs[jobId] = Slot({hash: 0, state: JobState.Cancelled, attempt: 0, time: uint48(block.timestamp)});
         emit OrderCancelled(jobId, order.payer, msg.sender);
     }
 
@@ -102,25 +111,23 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         nonReentrant
     {
         // Check. The order's own expiry is about its first match; the payer's side now chooses a fresh bid.
-        bytes32 jobId = _hashTypedDataV4(Messages.hashOrder(order));
-        Slot memory slot = _requireJob(jobId, terms, progress);
-        if (slot.state != JobState.Interrupted) revert JobMarket_StateIs(jobId, slot.state);
-        _requireBefore(slot.time + REMATCH_SECONDS);
-        if (!order.claimable) _requirePayerOrSigner(terms);
+        Job memory job = _load(jobIdOf(order), terms, progress, JobState.Interrupted);
+        _requireBefore(job.since + REMATCH_SECONDS);
+        if (!order.claimable) _requirePayerOrSigner(job);
+        Progress memory earlier = job.progress;
         address owner = INodeRegistry(nodeRegistry).ownerOf(bid.node);
-        if (owner == progress.earlierOwner1 || owner == progress.earlierOwner2 || owner == progress.earlierOwner3) {
+        if (owner == earlier.earlierOwner1 || owner == earlier.earlierOwner2 || owner == earlier.earlierOwner3) {
             revert JobMarket_OwnerHadAttempt(owner);
         }
-        uint256 escrowLeft = terms.escrow - Pricing.paidOf(progress.value, terms.rates);
-        Terms memory next = _termsOf(jobId, order, bid, bidSig, uint128(escrowLeft), _secondsLeft(terms, progress.billedMillis), slot.attempt + 1);
+        uint128 escrowLeft = _escrowLeft(job, earlier.value);
+        uint256 secondsLeft = _secondsLeft(job, earlier.billedMillis);
+        earlier.value = 0;
+        earlier.billedMillis = 0;
+        _fixTerms(job, order, bid, bidSig, escrowLeft, secondsLeft);
 
         // Effect
-        Progress memory fresh;
-        fresh.earlierOwner1 = progress.earlierOwner1;
-        fresh.earlierOwner2 = progress.earlierOwner2;
-        fresh.earlierOwner3 = progress.earlierOwner3;
-        _enter(jobId, JobState.Matched, slot.attempt + 1, JobHash.ofMemory(next, fresh));
-        emit Rematched(jobId, bid.node, terms.payer, next, fresh);
+        _enter(job, JobState.Matched);
+        emit Rematched(job.id, bid.node, job.terms.payer, job.terms, job.progress);
     }
 
     /// @inheritdoc IJobMarket
@@ -129,41 +136,40 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         nonReentrant
     {
         // Check
-        bytes32 jobId = ext.jobId;
-        _requireState(jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(terms));
+        Job memory job = _load(ext.jobId, terms, progress, JobState.Matched);
+        Terms memory next = job.terms;
+        _requireBefore(_lastDeadline(job));
         bytes32 digest = _hashTypedDataV4(Messages.hashExtend(ext));
         if (_usedExtensions[digest]) revert JobMarket_ExtensionUsed(digest);
-        if (msg.sender != terms.payer && !_isBudgetKey(terms.budget, terms.payer, msg.sender)) {
-            _requirePayerSide(terms.payer, terms.budget, digest, payerSig);
+        if (msg.sender != next.payer && !_isBudgetKey(next.budget, next.payer, msg.sender)) {
+            _requirePayerSide(next.payer, next.budget, digest, payerSig);
         }
-        _requireKey(terms.operator, digest, operatorSig);
-        Terms memory next = terms;
-        next.escrow = terms.escrow + ext.addCost;
-        uint256 maxSeconds = terms.limits.maxSeconds() + ext.addSeconds;
+        _requireKey(next.operator, digest, operatorSig);
+        next.escrow += ext.addCost;
+        uint256 maxSeconds = next.limits.maxSeconds() + ext.addSeconds;
         _requireRange("maxSeconds", maxSeconds, 1, MAX_JOB_SECONDS);
-        next.limits = TermsLimits.withMaxSeconds(terms.limits, maxSeconds);
-        if (INodeRegistry(nodeRegistry).tierOf(terms.node) == 0) _requireT0Cap(terms.token, next.escrow);
+        next.limits = next.limits.withMaxSeconds(maxSeconds);
+        if (INodeRegistry(nodeRegistry).tierOf(next.node) == 0) _requireT0Cap(next.token, next.escrow);
 
         // Effect
         _usedExtensions[digest] = true;
-        _jobs[jobId].hash = JobHash.ofChangedTerms(next, progress);
-        _spendBudget(terms.budget, terms.payer, terms.token, ext.addCost, next.escrow);
-        _debit(terms.payer, terms.token, ext.addCost);
-        emit Extended(jobId, terms.node, terms.payer, ext.addCost, ext.addSeconds, next);
+        _update(job);
+        _spendBudget(next.budget, next.payer, next.token, ext.addCost, next.escrow);
+        _debit(next.payer, next.token, ext.addCost);
+        emit Extended(job.id, next.node, next.payer, ext.addCost, ext.addSeconds, next);
     }
 
-    /// @dev Checks a bid against its order, counts the attempt at the node and fixes the terms.
-    function _termsOf(
-        bytes32 jobId,
-        Order calldata order,
-        Bid calldata bid,
-        bytes calldata bidSig,
-        uint128 escrow,
-        uint256 maxSeconds,
-        uint8 attempt
-    ) private returns (Terms memory terms) {
-        if (bid.jobId != jobId) revert JobMarket_WrongJob(jobId, bid.jobId, attempt);
+    /// @dev Id of an order that nothing happened to yet.
+    function _newJobId(Order calldata order) private view returns (bytes32 jobId) {
+        jobId = jobIdOf(order);
+        JobState state = _jobs[jobId].state;
+        if (state != JobState.None) revert JobMarket_StateIs(jobId, state);
+    }
+
+    /// @dev Checks a bid against its order, counts a new attempt at the node and fixes its terms.
+    function _fixTerms(Job memory job, Order calldata order, Bid calldata bid, bytes calldata bidSig, uint128 escrow, uint256 maxSeconds) private {
+        job.attempt += 1;
+        if (bid.jobId != job.id) revert JobMarket_WrongJob(job.id, bid.jobId, job.attempt);
         if (block.timestamp >= bid.expiresAt) revert JobMarket_Expired(bid.expiresAt);
         if (bid.computePerHour > order.maxPricePerHour) revert JobMarket_PriceAboveCeiling(bid.computePerHour, order.maxPricePerHour);
         if (bid.egressPerGiB > order.maxEgressPerGiB) revert JobMarket_EgressPriceAboveCeiling(bid.egressPerGiB, order.maxEgressPerGiB);
@@ -171,7 +177,6 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
 
         uint256 usdRate = _listings[order.token].usdRate;
         if (usdRate == 0) revert CloudWallet_TokenNotListed(order.token);
-        MatchParameters memory parameters = _matchParameters;
         (address operator, address payee, uint8 tier, uint64 listPrice) = INodeRegistry(nodeRegistry).openJob(bid.node);
         _requireKey(operator, _hashTypedDataV4(Messages.hashBid(bid)), bidSig);
         uint256 asked = Pricing.usdMicrosRoundedUp(bid.computePerHour, usdRate);
@@ -179,6 +184,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         if (tier < order.minTier) revert JobMarket_TierTooLow(tier, order.minTier);
         if (tier == 0) _requireT0Cap(order.token, escrow);
 
+        Terms memory terms = job.terms;
         terms.payer = order.payer;
         terms.signer = order.signer;
         terms.token = order.token;
@@ -190,16 +196,18 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         terms.escrow = escrow;
         terms.computePerHour = bid.computePerHour;
         terms.egressPerGiB = bid.egressPerGiB;
-        terms.rates = TermsRates.pack(
-            usdRate,
-            parameters.openRate,
-            parameters.stakersBps,
-            parameters.treasuryBps,
-            staking == address(0) ? 0 : Pricing.discountBpsOfTier(IStaking(staking).tierOf(order.payer)),
-            Pricing.bonusBpsOfTier(tier)
-        );
+        terms.rates = _ratesOf(order.payer, usdRate, tier);
         terms.limits = TermsLimits.pack(
-            block.timestamp, maxSeconds, bid.readyWithinSeconds, bid.quotedSeconds, order.verifyLevel, order.maxAttempts, attempt
+            block.timestamp, maxSeconds, bid.readyWithinSeconds, bid.quotedSeconds, order.verifyLevel, order.maxAttempts, job.attempt
+        );
+    }
+
+    /// @dev Rates and fee shares as a match finds them.
+    function _ratesOf(address payer, uint256 usdRate, uint256 nodeTier) private view returns (Rates) {
+        MatchParameters memory parameters = _matchParameters;
+        uint256 discountBps = staking == address(0) ? 0 : Pricing.discountBpsOfTier(IStaking(staking).tierOf(payer));
+        return TermsRates.pack(
+            usdRate, parameters.openRate, parameters.stakersBps, parameters.treasuryBps, discountBps, Pricing.bonusBpsOfTier(nodeTier)
         );
     }
 
@@ -231,25 +239,24 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        bytes32 jobId = voucher.jobId;
-        _requireState(jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(terms));
-        if (terms.limits.verifyLevel() == VERIFY_BY_PANEL) revert JobMarket_VerifyLevelIs(VERIFY_BY_PANEL);
-        _requireVoucher(jobId, terms, voucher, operatorSig, signerSig);
-        uint256 millis = _countedMillis(terms, voucher.durableMillis);
-        uint256 value = _valueOf(terms, millis, voucher.durableEgressBytes);
-        if (value <= progress.value) revert JobMarket_ValueBelowCollected(value, progress.value);
+        Job memory job = _load(voucher.jobId, terms, progress, JobState.Matched);
+        _requireBefore(_lastDeadline(job));
+        if (_isByPanel(job)) revert JobMarket_VerifyLevelIs(VERIFY_BY_PANEL);
+        _requireVoucher(job, voucher, operatorSig, signerSig);
+        uint256 millis = _countedMillis(job, voucher.durableMillis);
+        uint256 value = _valueOf(job, millis, voucher.durableEgressBytes);
+        uint256 oldValue = job.progress.value;
+        if (value <= oldValue) revert JobMarket_ValueBelowCollected(value, oldValue);
 
         // Effect
-        Progress memory next = progress;
-        next.value = uint128(value);
-        next.billedMillis = uint64(millis);
-        _jobs[jobId].hash = JobHash.ofChangedProgress(terms, next);
-        Pricing.Split memory moved = _pay(terms, progress.value, value);
+        job.progress.value = uint128(value);
+        job.progress.billedMillis = uint64(millis);
+        _update(job);
+        Pricing.Split memory moved = _pay(job, oldValue, value);
         emit Collected(
-            jobId,
-            terms.node,
-            terms.payer,
+            job.id,
+            job.terms.node,
+            job.terms.payer,
             voucher.seq,
             uint64(millis),
             voucher.durableEgressBytes,
@@ -270,25 +277,23 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        bytes32 jobId = result.jobId;
-        Slot memory slot = _requireJob(jobId, terms, progress);
-        if (slot.state == JobState.Disputed) revert JobMarket_StateIs(jobId, slot.state);
+        Job memory job = _load(result.jobId, terms, progress, JobState.None);
+        if (job.state == JobState.Disputed) revert JobMarket_StateIs(job.id, job.state);
         _requireRange("rating", rating, 0, 5);
-        uint256 value = _requireResult(terms, result);
-        if (value < progress.value) revert JobMarket_ValueBelowCollected(value, progress.value);
-        bytes32 digest = _hashTypedDataV4(Messages.hashResult(result));
-        _requireKey(terms.operator, digest, operatorSig);
-        if (msg.sender != terms.signer) _requireKey(terms.signer, _hashTypedDataV4(Messages.hashApprove(digest, rating)), signerSig);
+        uint256 value = _requireResult(job, result);
+        if (value < job.progress.value) revert JobMarket_ValueBelowCollected(value, job.progress.value);
+        bytes32 resultHash = Messages.hashResult(result);
+        _requireKey(job.terms.operator, _hashTypedDataV4(resultHash), operatorSig);
+        _requireKey(job.terms.signer, _hashTypedDataV4(Messages.hashApprove(resultHash, rating)), signerSig);
 
-        // Effect
-        bool isInterrupted = slot.state == JobState.Interrupted;
+        // Effect. An interrupted attempt was counted when it was interrupted.
         Settlement memory settlement = _settlementOf(Ending(result.outcome), value, result.billedMillis, result.egressBytes);
         settlement.rating = rating;
         settlement.readyAfterSeconds = result.readyAfterSeconds;
         settlement.receiptDigest = result.receiptDigest;
-        // An interrupted attempt was counted when it was interrupted.
-        if (!isInterrupted) _count(terms, settlement.ending, value);
-        _end(jobId, terms, progress, settlement, !isInterrupted && settlement.ending == Ending.HardwareFault);
+        bool isCounted = job.state == JobState.Interrupted;
+        if (!isCounted) _count(job, settlement.ending, value);
+        _end(job, settlement, !isCounted && settlement.ending == Ending.HardwareFault);
     }
 
     /// @inheritdoc IJobMarket
@@ -301,53 +306,50 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        bytes32 jobId = result.jobId;
-        _requireState(jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(terms));
-        _requireNode(terms);
-        _requireResult(terms, result);
-        (uint256 value, uint256 millis) = _shownValue(jobId, terms, voucher, operatorSig, signerSig);
+        Job memory job = _load(result.jobId, terms, progress, JobState.Matched);
+        _requireBefore(_lastDeadline(job));
+        _requireNode(job);
+        _requireResult(job, result);
+        (uint256 value, uint256 millis) = _shownValue(job, voucher, operatorSig, signerSig);
         bool hasVoucher = voucher.seq != 0;
         if (result.billedMillis != (hasVoucher ? voucher.billedMillis : 0) || result.egressBytes != (hasVoucher ? voucher.egressBytes : 0)) {
             revert JobMarket_TotalsDiffer();
         }
 
         // Effect
-        if (terms.limits.verifyLevel() == VERIFY_BY_PANEL) {
-            Progress memory next = progress;
-            next.declared = _hashTypedDataV4(Messages.hashResult(result));
-            _enter(jobId, JobState.Submitted, uint8(terms.limits.attempt()), JobHash.ofChangedProgress(terms, next));
-            emit ResultSubmitted(jobId, terms.node, terms.payer, next.declared, result, next);
-            return;
+        if (_isByPanel(job)) {
+            job.progress.declared = _hashTypedDataV4(Messages.hashResult(result));
+            _enter(job, JobState.Submitted);
+            emit ResultSubmitted(job.id, job.terms.node, job.terms.payer, job.progress.declared, result, job.progress);
+        } else {
+            _endSubmitted(job, result, value, millis, result.outcome != uint8(Ending.Completed));
         }
-        (value, millis) = _atLeastCollected(progress, value, millis);
-        _submitEnd(jobId, terms, progress, result, value, millis, result.outcome != uint8(Ending.Completed));
     }
 
     /// @inheritdoc IJobMarket
     function finalize(Terms calldata terms, Progress calldata progress, Result calldata result) external nonReentrant {
         // Check
-        bytes32 jobId = result.jobId;
-        Slot memory slot = _requireState(jobId, terms, progress, JobState.Submitted);
-        _requireSince(slot.time + CHALLENGE_SECONDS);
-        if (_hashTypedDataV4(Messages.hashResult(result)) != progress.declared) revert JobMarket_WrongJob(jobId, result.jobId, result.attempt);
+        Job memory job = _load(result.jobId, terms, progress, JobState.Submitted);
+        _requireSince(job.since + CHALLENGE_SECONDS);
+        bytes32 digest = _hashTypedDataV4(Messages.hashResult(result));
+        if (digest != job.progress.declared) revert JobMarket_NotTheDeclared(job.progress.declared, digest);
 
-        // Effect. A V2 attempt pays nothing before its result, so nothing was collected.
-        uint256 millis = _countedMillis(terms, result.billedMillis);
-        _submitEnd(jobId, terms, progress, result, _valueOf(terms, millis, result.egressBytes), millis, false);
+        // Effect
+        uint256 millis = _countedMillis(job, result.billedMillis);
+        _endSubmitted(job, result, _valueOf(job, millis, result.egressBytes), millis, false);
     }
 
     /// @inheritdoc IJobMarket
     function close(bytes32 jobId, Terms calldata terms, Progress calldata progress) external nonReentrant {
         // Check
-        Slot memory slot = _requireState(jobId, terms, progress, JobState.Interrupted);
-        if (block.timestamp < slot.time + REMATCH_SECONDS) _requirePayerOrSigner(terms);
+        Job memory job = _load(jobId, terms, progress, JobState.Interrupted);
+        if (block.timestamp < job.since + REMATCH_SECONDS) _requirePayerOrSigner(job);
 
         // Effect
-        uint128 refunded = uint128(terms.escrow - Pricing.paidOf(progress.value, terms.rates));
-        _enter(jobId, JobState.Settled, slot.attempt, 0);
-        _refund(terms.payer, terms.token, terms.budget, refunded);
-        emit Closed(jobId, terms.payer, refunded);
+        uint128 refunded = _escrowLeft(job, job.progress.value);
+        _enter(job, JobState.Settled);
+        _refund(job.terms.payer, job.terms.token, job.terms.budget, refunded);
+        emit Closed(jobId, job.terms.payer, refunded);
     }
 
     /// @inheritdoc IJobMarket
@@ -360,15 +362,13 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        _requireState(jobId, terms, progress, JobState.Matched);
-        _requireSince(_lastDeadline(terms));
-        (uint256 value, uint256 millis) = _shownValue(jobId, terms, voucher, operatorSig, signerSig);
-        if (terms.limits.verifyLevel() == VERIFY_BY_PANEL) (value, millis) = (0, 0);
-        (value, millis) = _atLeastCollected(progress, value, millis);
+        Job memory job = _load(jobId, terms, progress, JobState.Matched);
+        _requireSince(_lastDeadline(job));
+        (uint256 value, uint256 millis) = _shownValue(job, voucher, operatorSig, signerSig);
+        if (_isByPanel(job)) (value, millis) = (0, 0);
 
         // Effect
-        _count(terms, Ending.Expired, value);
-        _end(jobId, terms, progress, _settlementOf(Ending.Expired, value, millis, voucher.egressBytes), false);
+        _endNeutral(job, _settlementOf(Ending.Expired, value, millis, voucher.egressBytes), false);
     }
 
     // ---------------------------------------------------------------------------------------------------------------------------------- faults
@@ -383,25 +383,24 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        _requireState(jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(terms));
-        _requirePayerOrSigner(terms);
-        _requireSince(progress.reportableFrom);
-        Progress memory next = progress;
+        Job memory job = _load(jobId, terms, progress, JobState.Matched);
+        _requireBefore(_lastDeadline(job));
+        _requirePayerOrSigner(job);
+        _requireSince(job.progress.reportableFrom);
         uint256 value;
         if (voucher.seq == 0) {
-            _requireSince(terms.limits.matchedAt() + terms.limits.readyWithinSeconds());
+            _requireSince(job.terms.limits.matchedAt() + job.terms.limits.readyWithinSeconds());
         } else {
-            _requireVoucher(jobId, terms, voucher, operatorSig, signerSig);
-            value = _valueOf(terms, _countedMillis(terms, voucher.durableMillis), voucher.durableEgressBytes);
-            next.declared = Messages.hashVoucher(voucher);
+            _requireVoucher(job, voucher, operatorSig, signerSig);
+            value = _valueOf(job, _countedMillis(job, voucher.durableMillis), voucher.durableEgressBytes);
+            job.progress.declared = Messages.hashVoucher(voucher);
         }
-        if (value < progress.value) revert JobMarket_ValueBelowCollected(value, progress.value);
+        if (value < job.progress.value) revert JobMarket_ValueBelowCollected(value, job.progress.value);
 
         // Effect
-        next.reportedAt = uint64(block.timestamp);
-        _enter(jobId, JobState.Reported, uint8(terms.limits.attempt()), JobHash.ofChangedProgress(terms, next));
-        emit FaultReported(jobId, terms.node, terms.payer, msg.sender, voucher, next);
+        job.progress.reportedAt = uint64(block.timestamp);
+        _enter(job, JobState.Reported);
+        emit FaultReported(jobId, job.terms.node, job.terms.payer, msg.sender, voucher, job.progress);
     }
 
     /// @inheritdoc IJobMarket
@@ -415,25 +414,21 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        _requireState(jobId, terms, progress, JobState.Reported);
-        _requireBefore(progress.reportedAt + responseWindowSeconds);
-        _requireDeclared(progress, declared);
-        _requireVoucher(jobId, terms, voucher, operatorSig, signerSig);
+        Job memory job = _load(jobId, terms, progress, JobState.Reported);
+        _requireBefore(_responseDeadline(job));
+        _requireDeclared(job, declared);
+        _requireVoucher(job, voucher, operatorSig, signerSig);
         if (voucher.seq <= declared.seq) revert JobMarket_VoucherNotNewer(declared.seq, voucher.seq);
 
         // Effect
-        Progress memory next = progress;
-        bool isOver = voucher.signedAt >= progress.reportedAt;
+        bool isOver = voucher.signedAt >= job.progress.reportedAt;
         if (isOver) {
-            next.declared = 0;
-            next.reportedAt = 0;
-            next.reportableFrom = uint64(block.timestamp + WINDOWS_BETWEEN_REPORTS * responseWindowSeconds);
-            _enter(jobId, JobState.Matched, uint8(terms.limits.attempt()), JobHash.ofChangedProgress(terms, next));
+            _resume(job, uint64(block.timestamp + WINDOWS_BETWEEN_REPORTS * responseWindowSeconds));
         } else {
-            next.declared = Messages.hashVoucher(voucher);
-            _jobs[jobId].hash = JobHash.ofChangedProgress(terms, next);
+            job.progress.declared = Messages.hashVoucher(voucher);
+            _update(job);
         }
-        emit FaultAnswered(jobId, terms.node, terms.payer, isOver, voucher, next);
+        emit FaultAnswered(jobId, job.terms.node, job.terms.payer, isOver, voucher, job.progress);
     }
 
     /// @inheritdoc IJobMarket
@@ -447,78 +442,89 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata signerSig
     ) external nonReentrant {
         // Check
-        _requireState(jobId, terms, progress, JobState.Reported);
-        _requireBefore(progress.reportedAt + responseWindowSeconds);
-        _requireNode(terms);
-        _requireDeclared(progress, declared);
-        if (terms.limits.verifyLevel() == VERIFY_BY_PANEL) {
-            // Effect (V2): it runs on unpaid; only a submitted or co-signed result is paid.
-            Progress memory next = progress;
-            next.declared = 0;
-            next.reportedAt = 0;
-            next.reportableFrom = NEVER;
-            _enter(jobId, JobState.Matched, uint8(terms.limits.attempt()), JobHash.ofChangedProgress(terms, next));
-            emit FaultContested(jobId, terms.node, terms.payer, next);
-            return;
+        Job memory job = _load(jobId, terms, progress, JobState.Reported);
+        _requireBefore(_responseDeadline(job));
+        _requireNode(job);
+        _requireDeclared(job, declared);
+        (uint256 value, uint256 millis) = _shownValue(job, voucher, operatorSig, signerSig);
+        Settlement memory settlement = _settlementOf(Ending.Contested, value, millis, voucher.egressBytes);
+        if (declared.seq != 0) {
+            millis = _countedMillis(job, declared.billedMillis);
+            value = _valueOf(job, millis, declared.egressBytes);
+            if (value > settlement.value) settlement = _settlementOf(Ending.Contested, value, millis, declared.egressBytes);
         }
-        (uint256 value, uint256 millis) = _shownValue(jobId, terms, voucher, operatorSig, signerSig);
-        uint256 egressBytes = voucher.egressBytes;
-        uint256 declaredMillis = _countedMillis(terms, declared.billedMillis);
-        uint256 declaredValue = declared.seq == 0 ? 0 : _valueOf(terms, declaredMillis, declared.egressBytes);
-        if (declaredValue > value) (value, millis, egressBytes) = (declaredValue, declaredMillis, declared.egressBytes);
-        (value, millis) = _atLeastCollected(progress, value, millis);
 
-        // Effect
-        _count(terms, Ending.Contested, value);
-        _end(jobId, terms, progress, _settlementOf(Ending.Contested, value, millis, egressBytes), true);
+        // Effect. At V2 it runs on unpaid: only a submitted or co-signed result is paid, and there is nothing left to report.
+        if (_isByPanel(job)) {
+            _resume(job, NEVER);
+            emit FaultContested(jobId, job.terms.node, job.terms.payer, job.progress);
+        } else {
+            _endNeutral(job, settlement, true);
+        }
     }
 
     /// @inheritdoc IJobMarket
     function resolveFault(bytes32 jobId, Terms calldata terms, Progress calldata progress, Voucher calldata declared) external nonReentrant {
         // Check
-        _requireState(jobId, terms, progress, JobState.Reported);
-        _requireSince(progress.reportedAt + responseWindowSeconds);
-        _requireDeclared(progress, declared);
+        Job memory job = _load(jobId, terms, progress, JobState.Reported);
+        _requireSince(_responseDeadline(job));
+        _requireDeclared(job, declared);
         uint256 value;
         uint256 millis;
-        uint256 asked = terms.computePerHour / 4;
+        uint256 asked = job.terms.computePerHour / 4;
         if (declared.seq != 0) {
-            millis = _countedMillis(terms, declared.durableMillis);
-            value = _valueOf(terms, millis, declared.durableEgressBytes);
-            asked = terms.escrow / 10 < terms.computePerHour ? terms.escrow / 10 : terms.computePerHour;
+            millis = _countedMillis(job, declared.durableMillis);
+            value = _valueOf(job, millis, declared.durableEgressBytes);
+            asked = job.terms.escrow / 10;
+            if (asked > job.terms.computePerHour) asked = job.terms.computePerHour;
         }
-        (value, millis) = _atLeastCollected(progress, value, millis);
-        asked = Pricing.openRoundedDown(asked, terms.rates);
+        asked = Pricing.openRoundedDown(asked, job.terms.rates);
 
         // Interaction: the registry is ours; it sends OPEN here before it says how much.
-        uint256 makeGood = INodeRegistry(nodeRegistry).closeFaultedJob(terms.node, asked);
+        uint256 makeGood = INodeRegistry(nodeRegistry).closeFaultedJob(job.terms.node, asked);
 
         // Effect
-        if (makeGood != 0) _credit(terms.payer, openToken, makeGood);
-        emit Faulted(jobId, terms.node, terms.payer, asked, makeGood);
-        _end(jobId, terms, progress, _settlementOf(Ending.Unanswered, value, millis, declared.durableEgressBytes), true);
+        if (makeGood != 0) _credit(job.terms.payer, openToken, makeGood);
+        emit Faulted(jobId, job.terms.node, job.terms.payer, asked, makeGood);
+        _end(job, _settlementOf(Ending.Unanswered, value, millis, declared.durableEgressBytes), true);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- effects
 
-    function _enter(bytes32 jobId, JobState state, uint8 attempt, bytes24 hash) private {
-        _jobs[jobId] = Slot({hash: hash, state: state, attempt: attempt, time: uint48(block.timestamp)});
+    /// @dev Writes a job's slot for a new state. A closed job keeps no hash.
+    function _enter(Job memory job, JobState state) private {
+        bytes24 hash = state == JobState.Settled ? bytes24(0) : JobHash.hashOf(job.terms, job.progress);
+        _jobs[job.id] = Slot({hash: hash, state: state, attempt: job.attempt, time: uint48(block.timestamp)});
+    }
+
+    /// @dev Writes a job's slot after terms or progress changed within a state.
+    function _update(Job memory job) private {
+        _jobs[job.id].hash = JobHash.hashOf(job.terms, job.progress);
+    }
+
+    /// @dev Ends a report in the node's favour.
+    function _resume(Job memory job, uint64 reportableFrom) private {
+        job.progress.declared = 0;
+        job.progress.reportedAt = 0;
+        job.progress.reportableFrom = reportableFrom;
+        _enter(job, JobState.Matched);
     }
 
     /// @dev Pays what an attempt's value grew by: the node in credits, stakers and treasury in booked revenue.
-    function _pay(Terms calldata terms, uint256 oldValue, uint256 newValue) private returns (Pricing.Split memory moved) {
+    function _pay(Job memory job, uint256 oldValue, uint256 newValue) private returns (Pricing.Split memory moved) {
         if (newValue == oldValue) return moved;
-        moved = Pricing.splitIncrease(oldValue, newValue, terms.rates);
-        _credit(terms.payee, terms.token, moved.node);
-        _bookRevenue(terms.token, moved.stakers, moved.treasury);
+        moved = Pricing.splitIncrease(oldValue, newValue, job.terms.rates);
+        _credit(job.terms.payee, job.terms.token, moved.node);
+        _bookRevenue(job.terms.token, moved.stakers, moved.treasury);
     }
 
     /// @dev Counts the end of an attempt in the node's record.
-    function _count(Terms calldata terms, Ending ending, uint256 value) private {
+    function _count(Job memory job, Ending ending, uint256 value) private {
         INodeRegistry.Standing standing = INodeRegistry.Standing.Neutral;
+        uint256 usdMicros = Pricing.usdMicrosRoundedDown(value, job.terms.rates.usdRate());
+        if (usdMicros > type(uint64).max) usdMicros = type(uint64).max;
         bool isCounted = false;
-        uint256 usdMicros = Pricing.usdMicrosRoundedDown(value, terms.rates.usdRate());
-        if (ending == Ending.Completed || ending == Ending.Stopped) {
+        if (ending <= Ending.Stopped) {
             standing = INodeRegistry.Standing.Success;
             isCounted = usdMicros >= COUNTED_USD_MICROS;
         } else if (ending == Ending.UserFault) {
@@ -526,24 +532,19 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         } else if (ending == Ending.HardwareFault) {
             standing = INodeRegistry.Standing.Fail;
         }
-        uint64 capped = usdMicros > type(uint64).max ? type(uint64).max : uint64(usdMicros);
-        INodeRegistry(nodeRegistry).closeJob(terms.node, standing, isCounted, capped);
+        INodeRegistry(nodeRegistry).closeJob(job.terms.node, standing, isCounted, uint64(usdMicros));
     }
 
-    function _submitEnd(
-        bytes32 jobId,
-        Terms calldata terms,
-        Progress calldata progress,
-        Result calldata result,
-        uint256 value,
-        uint256 millis,
-        bool canRematch
-    ) private {
+    function _endSubmitted(Job memory job, Result calldata result, uint256 value, uint256 millis, bool canRematch) private {
         Settlement memory settlement = _settlementOf(Ending.Submitted, value, millis, result.egressBytes);
         settlement.readyAfterSeconds = result.readyAfterSeconds;
         settlement.receiptDigest = result.receiptDigest;
-        _count(terms, Ending.Submitted, value);
-        _end(jobId, terms, progress, settlement, canRematch);
+        _endNeutral(job, settlement, canRematch);
+    }
+
+    function _endNeutral(Job memory job, Settlement memory settlement, bool canRematch) private {
+        _count(job, settlement.ending, settlement.value);
+        _end(job, settlement, canRematch);
     }
 
     function _settlementOf(Ending ending, uint256 value, uint256 millis, uint256 egressBytes) private pure returns (Settlement memory settlement) {
@@ -553,54 +554,58 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         settlement.egressBytes = uint64(egressBytes);
     }
 
-    /// @dev Pays an attempt up to its final value; interrupts the job while it can be matched again, else refunds and settles it.
-    function _end(bytes32 jobId, Terms calldata terms, Progress calldata progress, Settlement memory settlement, bool canRematch) private {
-        Pricing.Split memory moved = _pay(terms, progress.value, settlement.value);
+    /// @dev Pays an attempt up to its final value, never less than was collected; interrupts the job while it can be matched again, else refunds and
+    /// settles it.
+    function _end(Job memory job, Settlement memory settlement, bool canRematch) private {
+        Terms memory terms = job.terms;
+        Progress memory progress = job.progress;
+        if (settlement.value < progress.value) {
+            settlement.value = progress.value;
+            settlement.billedMillis = progress.billedMillis;
+        }
+        Pricing.Split memory moved = _pay(job, progress.value, settlement.value);
         settlement.quotedSeconds = uint32(terms.limits.quotedSeconds());
         settlement.usdRate = uint128(terms.rates.usdRate());
         settlement.specDigest = terms.specDigest;
         settlement.nodePart = uint128(moved.node);
         settlement.stakersPart = uint128(moved.stakers);
         settlement.treasuryPart = uint128(moved.treasury);
-        uint128 left = uint128(terms.escrow - Pricing.paidOf(settlement.value, terms.rates));
-        uint8 attempt = uint8(terms.limits.attempt());
+        uint128 left = _escrowLeft(job, settlement.value);
 
-        if (canRematch && left != 0 && attempt < terms.limits.maxAttempts() && _secondsLeft(terms, settlement.billedMillis) != 0) {
-            Progress memory next = progress;
-            next.value = settlement.value;
-            next.billedMillis = settlement.billedMillis;
-            next.declared = 0;
-            next.reportedAt = 0;
-            next.reportableFrom = 0;
+        if (canRematch && left != 0 && job.attempt < terms.limits.maxAttempts() && _secondsLeft(job, settlement.billedMillis) != 0) {
+            progress.value = settlement.value;
+            progress.billedMillis = settlement.billedMillis;
+            progress.declared = 0;
+            progress.reportedAt = 0;
+            progress.reportableFrom = 0;
             // The NFT could not change hands while the attempt was open, so this is the owner at match.
             address owner = INodeRegistry(nodeRegistry).ownerOf(terms.node);
-            if (attempt == 1) next.earlierOwner1 = owner;
-            else if (attempt == 2) next.earlierOwner2 = owner;
-            else next.earlierOwner3 = owner;
-            _enter(jobId, JobState.Interrupted, attempt, JobHash.ofChangedProgress(terms, next));
-            emit Interrupted(jobId, terms.node, terms.payer, settlement, next);
+            if (job.attempt == 1) progress.earlierOwner1 = owner;
+            else if (job.attempt == 2) progress.earlierOwner2 = owner;
+            else progress.earlierOwner3 = owner;
+            _enter(job, JobState.Interrupted);
+            emit Interrupted(job.id, terms.node, terms.payer, settlement, progress);
         } else {
             settlement.refunded = left;
-            _enter(jobId, JobState.Settled, attempt, 0);
+            _enter(job, JobState.Settled);
             _refund(terms.payer, terms.token, terms.budget, left);
-            emit Settled(jobId, terms.node, terms.payer, settlement);
+            emit Settled(job.id, terms.node, terms.payer, settlement);
         }
     }
 
     // -------------------------------------------------------------------------------------------------------------------------------- checks
 
-    /// @dev The job's slot, whose hash must be that of the given terms and progress. Closed and unknown jobs are refused with their state.
-    function _requireJob(bytes32 jobId, Terms calldata terms, Progress calldata progress) private view returns (Slot memory slot) {
-        slot = _jobs[jobId];
-        if (slot.hash == 0) revert JobMarket_StateIs(jobId, slot.state);
-        bytes24 given = JobHash.ofCalldata(terms, progress);
+    /// @dev A job in memory. Its slot must have the hash of the given terms and progress and the required state (None: any that is not closed).
+    function _load(bytes32 jobId, Terms calldata terms, Progress calldata progress, JobState required) private view returns (Job memory job) {
+        Slot memory slot = _jobs[jobId];
+        if (required == JobState.None ? slot.hash == 0 : slot.state != required) revert JobMarket_StateIs(jobId, slot.state);
+        job.id = jobId;
+        job.state = slot.state;
+        job.attempt = slot.attempt;
+        job.since = slot.time;
+        (job.terms, job.progress) = JobHash.load(terms, progress);
+        bytes24 given = JobHash.hashOf(job.terms, job.progress);
         if (slot.hash != given) revert JobMarket_TermsMismatch(jobId, slot.hash, given);
-    }
-
-    function _requireState(bytes32 jobId, Terms calldata terms, Progress calldata progress, JobState state) private view returns (Slot memory slot) {
-        slot = _jobs[jobId];
-        if (slot.state != state) revert JobMarket_StateIs(jobId, slot.state);
-        return _requireJob(jobId, terms, progress);
     }
 
     function _requireRange(bytes32 field, uint256 value, uint256 min, uint256 max) private pure {
@@ -617,12 +622,13 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         if (block.timestamp < deadline) revert JobMarket_DeadlineNotReached(deadline);
     }
 
-    function _requirePayerOrSigner(Terms calldata terms) private view {
-        if (msg.sender != terms.payer && msg.sender != terms.signer) revert JobMarket_NotAllowed(msg.sender);
+    function _requirePayerOrSigner(Job memory job) private view {
+        if (msg.sender != job.terms.payer && msg.sender != job.terms.signer) revert JobMarket_NotAllowed(msg.sender);
     }
 
-    function _requireNode(Terms calldata terms) private view {
-        if (msg.sender != terms.operator && msg.sender != INodeRegistry(nodeRegistry).ownerOf(terms.node)) revert JobMarket_NotAllowed(msg.sender);
+    function _requireNode(Job memory job) private view {
+        if (msg.sender == job.terms.operator) return;
+        if (msg.sender != INodeRegistry(nodeRegistry).ownerOf(job.terms.node)) revert JobMarket_NotAllowed(msg.sender);
     }
 
     /// @dev A key's signature, which the key itself need not give when it sends.
@@ -638,78 +644,88 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     }
 
     /// @dev A voucher of this attempt with both signatures.
-    function _requireVoucher(
-        bytes32 jobId,
-        Terms calldata terms,
-        Voucher calldata voucher,
-        bytes calldata operatorSig,
-        bytes calldata signerSig
-    ) private view {
-        if (voucher.jobId != jobId || voucher.attempt != terms.limits.attempt()) revert JobMarket_WrongJob(jobId, voucher.jobId, voucher.attempt);
+    function _requireVoucher(Job memory job, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig) private view {
+        _requireAttempt(job, voucher.jobId, voucher.attempt);
         if (voucher.durableMillis > voucher.billedMillis || voucher.durableEgressBytes > voucher.egressBytes) {
             revert JobMarket_DurableAboveCumulative();
         }
         bytes32 digest = _hashTypedDataV4(Messages.hashVoucher(voucher));
-        _requireKey(terms.operator, digest, operatorSig);
-        _requireKey(terms.signer, digest, signerSig);
+        _requireKey(job.terms.operator, digest, operatorSig);
+        _requireKey(job.terms.signer, digest, signerSig);
     }
 
     /// @dev A result of this attempt within its time; its value.
-    function _requireResult(Terms calldata terms, Result calldata result) private view returns (uint256 value) {
-        if (result.attempt != terms.limits.attempt()) revert JobMarket_WrongJob(result.jobId, result.jobId, result.attempt);
+    function _requireResult(Job memory job, Result calldata result) private view returns (uint256 value) {
+        _requireAttempt(job, result.jobId, result.attempt);
         _requireRange("outcome", result.outcome, uint256(Ending.Completed), uint256(Ending.HardwareFault));
-        uint256 limit = _countedMillis(terms, type(uint64).max);
+        uint256 limit = _countedMillis(job, type(uint64).max);
         if (result.billedMillis > limit) revert JobMarket_UsageAboveLimit(result.billedMillis, limit);
-        return _valueOf(terms, result.billedMillis, result.egressBytes);
+        return _valueOf(job, result.billedMillis, result.egressBytes);
+    }
+
+    function _requireAttempt(Job memory job, bytes32 jobId, uint256 attempt) private pure {
+        if (jobId != job.id || attempt != job.attempt) revert JobMarket_WrongJob(job.id, jobId, attempt);
     }
 
     /// @dev The voucher passed along must be the one the standing report declared.
-    function _requireDeclared(Progress calldata progress, Voucher calldata declared) private pure {
+    function _requireDeclared(Job memory job, Voucher calldata declared) private pure {
         bytes32 given = declared.seq == 0 ? bytes32(0) : Messages.hashVoucher(declared);
-        if (given != progress.declared) revert JobMarket_NotTheDeclaredVoucher();
+        if (given != job.progress.declared) revert JobMarket_NotTheDeclared(job.progress.declared, given);
+    }
+
+    function _isByPanel(Job memory job) private pure returns (bool) {
+        return job.terms.limits.verifyLevel() == VERIFY_BY_PANEL;
     }
 
     /// @dev Cumulative value and usage of a voucher that is shown, 0 when none is.
-    function _shownValue(bytes32 jobId, Terms calldata terms, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
+    function _shownValue(Job memory job, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
         private
         view
         returns (uint256 value, uint256 millis)
     {
         if (voucher.seq == 0) return (0, 0);
-        _requireVoucher(jobId, terms, voucher, operatorSig, signerSig);
-        millis = _countedMillis(terms, voucher.billedMillis);
-        value = _valueOf(terms, millis, voucher.egressBytes);
-    }
-
-    function _atLeastCollected(Progress calldata progress, uint256 value, uint256 millis) private pure returns (uint256, uint256) {
-        return value < progress.value ? (progress.value, progress.billedMillis) : (value, millis);
+        _requireVoucher(job, voucher, operatorSig, signerSig);
+        millis = _countedMillis(job, voucher.billedMillis);
+        value = _valueOf(job, millis, voucher.egressBytes);
     }
 
     /// @dev Milliseconds count up to the time since the match and up to the attempt's limit.
-    function _countedMillis(Terms calldata terms, uint256 millis) private view returns (uint256) {
-        uint256 elapsed = (block.timestamp - terms.limits.matchedAt()) * 1000;
-        uint256 limit = terms.limits.maxSeconds() * 1000;
-        if (elapsed < limit) limit = elapsed;
-        return millis < limit ? millis : limit;
+    function _countedMillis(Job memory job, uint256 millis) private view returns (uint256) {
+        unchecked {
+            uint256 elapsed = (block.timestamp - job.terms.limits.matchedAt()) * 1000;
+            uint256 limit = job.terms.limits.maxSeconds() * 1000;
+            if (elapsed < limit) limit = elapsed;
+            return millis < limit ? millis : limit;
+        }
     }
 
     /// @dev Value of usage, rounded up, never above the escrow.
-    function _valueOf(Terms calldata terms, uint256 millis, uint256 egressBytes) private pure returns (uint256) {
-        uint256 value = Pricing.valueRoundedUp(millis, egressBytes, terms.computePerHour, terms.egressPerGiB);
-        return value < terms.escrow ? value : terms.escrow;
+    function _valueOf(Job memory job, uint256 millis, uint256 egressBytes) private pure returns (uint256) {
+        uint256 value = Pricing.valueRoundedUp(millis, egressBytes, job.terms.computePerHour, job.terms.egressPerGiB);
+        return value < job.terms.escrow ? value : job.terms.escrow;
+    }
+
+    /// @dev Escrow that an attempt's value leaves: what is not paid of it, the discount included.
+    function _escrowLeft(Job memory job, uint256 value) private pure returns (uint128) {
+        return uint128(job.terms.escrow - Pricing.paidOf(value, job.terms.rates));
     }
 
     /// @dev Billed seconds that further attempts may use; a started second is used.
-    function _secondsLeft(Terms calldata terms, uint256 billedMillis) private pure returns (uint256) {
+    function _secondsLeft(Job memory job, uint256 billedMillis) private pure returns (uint256) {
         uint256 used = (billedMillis + 999) / 1000;
-        uint256 maxSeconds = terms.limits.maxSeconds();
+        uint256 maxSeconds = job.terms.limits.maxSeconds();
         return used < maxSeconds ? maxSeconds - used : 0;
     }
 
     /// @dev From here on anyone may end a matched attempt.
-    function _lastDeadline(Terms calldata terms) private pure returns (uint256) {
-        Limits limits = terms.limits;
+    function _lastDeadline(Job memory job) private pure returns (uint256) {
+        Limits limits = job.terms.limits;
         return limits.matchedAt() + limits.readyWithinSeconds() + 2 * limits.maxSeconds() + 1 days;
+    }
+
+    /// @dev From here on anyone may resolve a report.
+    function _responseDeadline(Job memory job) private view returns (uint256) {
+        return job.progress.reportedAt + responseWindowSeconds;
     }
 
     // --------------------------------------------------------------------------------------------------------------------------------- views
@@ -721,12 +737,12 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     }
 
     /// @inheritdoc IJobMarket
-    function jobIdOf(Order calldata order) external view returns (bytes32) {
+    function jobIdOf(Order calldata order) public view returns (bytes32) {
         return _hashTypedDataV4(Messages.hashOrder(order));
     }
 
     /// @inheritdoc IJobMarket
-    function hashTerms(Terms calldata terms, Progress calldata progress) external pure returns (bytes24) {
-        return JobHash.ofCalldata(terms, progress);
+    function hashTerms(Terms memory terms, Progress memory progress) external pure returns (bytes24) {
+        return JobHash.hashOf(terms, progress);
     }
 }

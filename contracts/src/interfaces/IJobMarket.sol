@@ -92,8 +92,8 @@ interface IJobMarket {
     error JobMarket_TotalsDiffer();
     /// @notice The voucher shown is not newer than the declared one.
     error JobMarket_VoucherNotNewer(uint256 declaredSeq, uint256 seq);
-    /// @notice The voucher passed as declared is not the one the report declared.
-    error JobMarket_NotTheDeclaredVoucher();
+    /// @notice The voucher or result passed as declared is not the one that the report or submission declared, both as hashes.
+    error JobMarket_NotTheDeclared(bytes32 declared, bytes32 given);
     /// @notice This call is not available at the job's verify level.
     error JobMarket_VerifyLevelIs(uint256 verifyLevel);
     /// @notice The same extension was used before.
@@ -284,7 +284,7 @@ interface IJobMarket {
     function jobIdOf(Order calldata order) external view returns (bytes32);
 
     /// @notice The first 24 bytes of keccak256(keccak256(abi.encode(terms)) ‖ keccak256(abi.encode(progress))).
-    function hashTerms(Terms calldata terms, Progress calldata progress) external pure returns (bytes24);
+    function hashTerms(Terms memory terms, Progress memory progress) external pure returns (bytes24);
 
     /// @notice The registry of nodes.
     function nodeRegistry() external view returns (address);

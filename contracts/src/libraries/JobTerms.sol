@@ -181,63 +181,25 @@ library JobHash {
     uint256 private constant TERMS_BYTES = 13 * 32;
     uint256 private constant PROGRESS_BYTES = 8 * 32;
 
-    /// @dev Hash of terms and progress held in memory, where a struct of value types is its ABI encoding.
-    function ofMemory(Terms memory terms, Progress memory progress) internal pure returns (bytes24) {
-        bytes32 termsHash;
-        bytes32 progressHash;
+    /// @dev The first 24 bytes of keccak256(keccak256(abi.encode(terms)) ‖ keccak256(abi.encode(progress))). In memory a struct of value types is its
+    /// own ABI encoding.
+    function hashOf(Terms memory terms, Progress memory progress) internal pure returns (bytes24 hash) {
         assembly ("memory-safe") {
-            termsHash := keccak256(terms, TERMS_BYTES)
-            progressHash := keccak256(progress, PROGRESS_BYTES)
-        }
-        return _combine(termsHash, progressHash);
-    }
-
-    /// @dev Hash of terms as they came and progress held in memory.
-    function ofChangedProgress(Terms calldata terms, Progress memory progress) internal pure returns (bytes24) {
-        bytes32 progressHash;
-        assembly ("memory-safe") {
-            progressHash := keccak256(progress, PROGRESS_BYTES)
-        }
-        return _combine(_termsHash(terms), progressHash);
-    }
-
-    /// @dev Hash of terms held in memory and progress as it came.
-    function ofChangedTerms(Terms memory terms, Progress calldata progress) internal pure returns (bytes24) {
-        bytes32 termsHash;
-        assembly ("memory-safe") {
-            termsHash := keccak256(terms, TERMS_BYTES)
-        }
-        return _combine(termsHash, _progressHash(progress));
-    }
-
-    /// @dev Hash of terms and progress as they came. Words with dirty upper bits hash differently and so never match a slot.
-    function ofCalldata(Terms calldata terms, Progress calldata progress) internal pure returns (bytes24) {
-        return _combine(_termsHash(terms), _progressHash(progress));
-    }
-
-    function _termsHash(Terms calldata terms) private pure returns (bytes32 hash) {
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, terms, TERMS_BYTES)
-            hash := keccak256(free, TERMS_BYTES)
+            mstore(0x00, keccak256(terms, TERMS_BYTES))
+            mstore(0x20, keccak256(progress, PROGRESS_BYTES))
+            hash := and(keccak256(0x00, 0x40), not(0xffffffffffffffff))
         }
     }
 
-    function _progressHash(Progress calldata progress) private pure returns (bytes32 hash) {
+    /// @dev Copies terms and progress word by word, without looking at unused upper bits: words that have some hash differently than any terms the
+    /// market ever wrote, so use the copy only after its hash was compared with the job's slot.
+    function load(Terms calldata given, Progress calldata givenProgress) internal pure returns (Terms memory terms, Progress memory progress) {
         assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, progress, PROGRESS_BYTES)
-            hash := keccak256(free, PROGRESS_BYTES)
-        }
-    }
-
-    /// @dev keccak256(keccak256(abi.encode(terms)) ‖ keccak256(abi.encode(progress))), cut to its first 24 bytes.
-    function _combine(bytes32 termsHash, bytes32 progressHash) private pure returns (bytes24 combined) {
-        assembly ("memory-safe") {
-            mstore(0x00, termsHash)
-            mstore(0x20, progressHash)
-            // The lowest 8 bytes are not part of the hash.
-            combined := and(keccak256(0x00, 0x40), not(0xffffffffffffffff))
+            terms := mload(0x40)
+            progress := add(terms, TERMS_BYTES)
+            mstore(0x40, add(progress, PROGRESS_BYTES))
+            calldatacopy(terms, given, TERMS_BYTES)
+            calldatacopy(progress, givenProgress, PROGRESS_BYTES)
         }
     }
 }

@@ -62,7 +62,7 @@ struct Result {
     bytes32 receiptDigest; // sha2-256 of the canonical receipt
 }
 
-/// @notice The signer's consent to a Result. `resultHash` is the Result's EIP-712 digest.
+/// @notice The signer's consent to a Result. `resultHash` is the Result's EIP-712 struct hash ({Messages-hashResult}).
 struct Approve {
     bytes32 resultHash;
     uint8 rating; // 0 none, 1..5
@@ -95,22 +95,22 @@ library Messages {
 
     /// @dev EIP-712 hashStruct of an order.
     function hashOrder(Order calldata order) internal pure returns (bytes32) {
-        return keccak256(abi.encode(ORDER_TYPEHASH, order));
+        return _hashWords(ORDER_TYPEHASH, _offsetOf(order), 16);
     }
 
     /// @dev EIP-712 hashStruct of a bid.
     function hashBid(Bid calldata bid) internal pure returns (bytes32) {
-        return keccak256(abi.encode(BID_TYPEHASH, bid));
+        return _hashWords(BID_TYPEHASH, _offsetOf(bid), 7);
     }
 
     /// @dev EIP-712 hashStruct of a voucher; also what identifies the voucher a report declares.
     function hashVoucher(Voucher calldata voucher) internal pure returns (bytes32) {
-        return keccak256(abi.encode(VOUCHER_TYPEHASH, voucher));
+        return _hashWords(VOUCHER_TYPEHASH, _offsetOf(voucher), 10);
     }
 
     /// @dev EIP-712 hashStruct of a result.
     function hashResult(Result calldata result) internal pure returns (bytes32) {
-        return keccak256(abi.encode(RESULT_TYPEHASH, result));
+        return _hashWords(RESULT_TYPEHASH, _offsetOf(result), 8);
     }
 
     /// @dev EIP-712 hashStruct of an approval.
@@ -120,6 +120,48 @@ library Messages {
 
     /// @dev EIP-712 hashStruct of an extension.
     function hashExtend(Extend calldata ext) internal pure returns (bytes32) {
-        return keccak256(abi.encode(EXTEND_TYPEHASH, ext));
+        return _hashWords(EXTEND_TYPEHASH, _offsetOf(ext), 4);
+    }
+
+    /// @dev keccak256(typehash ‖ words). Messages are read word by word as they came: a word with unused upper bits set hashes to what nobody signed,
+    /// and reverts where the market reads it.
+    function _hashWords(bytes32 typehash, uint256 offset, uint256 words) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            let size := shl(5, words)
+            mstore(free, typehash)
+            calldatacopy(add(free, 0x20), offset, size)
+            hash := keccak256(free, add(0x20, size))
+        }
+    }
+
+    function _offsetOf(Order calldata order) private pure returns (uint256 offset) {
+        assembly ("memory-safe") {
+            offset := order
+        }
+    }
+
+    function _offsetOf(Bid calldata bid) private pure returns (uint256 offset) {
+        assembly ("memory-safe") {
+            offset := bid
+        }
+    }
+
+    function _offsetOf(Voucher calldata voucher) private pure returns (uint256 offset) {
+        assembly ("memory-safe") {
+            offset := voucher
+        }
+    }
+
+    function _offsetOf(Result calldata result) private pure returns (uint256 offset) {
+        assembly ("memory-safe") {
+            offset := result
+        }
+    }
+
+    function _offsetOf(Extend calldata ext) private pure returns (uint256 offset) {
+        assembly ("memory-safe") {
+            offset := ext
+        }
     }
 }
