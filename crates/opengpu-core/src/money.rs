@@ -164,7 +164,7 @@ pub struct Shares {
 }
 
 /// Who gets what of an attempt's cumulative value. `paid = node + stakers + treasury`, `value = paid + discount`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Split {
     /// What leaves the escrow: value less the payer's discount.
@@ -201,6 +201,35 @@ pub fn split_rounded_down(value: Amount, shares: Shares) -> Split {
         stakers: Amount(stakers),
         treasury: Amount(treasury),
     }
+}
+
+/// What an attempt's parts come to when its value was paid in steps: first each of `collected` (cumulative values, rising),
+/// then up to `value`. Each step pays the difference of two cumulative splits; where rounding would make a part fall by a
+/// base unit, the step gives the stakers theirs first, the treasury second, and the node the rest, as `splitIncrease` in
+/// `Pricing.sol` does. Without steps it is [`split_rounded_down`].
+#[must_use]
+pub fn split_in_steps(collected: &[Amount], value: Amount, shares: Shares) -> Split {
+    let mut total = split_rounded_down(Amount::ZERO, shares);
+    let mut before = total;
+    for step in collected.iter().chain([&value]) {
+        let after = split_rounded_down(*step, shares);
+        let paid = after.paid.saturating_sub(before.paid);
+        let stakers = after.stakers.saturating_sub(before.stakers).min(paid);
+        let treasury = after
+            .treasury
+            .saturating_sub(before.treasury)
+            .min(paid.saturating_sub(stakers));
+        let node = paid.saturating_sub(stakers).saturating_sub(treasury);
+        total = Split {
+            paid: after.paid,
+            discount: after.discount,
+            node: Amount(total.node.0.saturating_add(node.0)),
+            stakers: Amount(total.stakers.0.saturating_add(stakers.0)),
+            treasury: Amount(total.treasury.0.saturating_add(treasury.0)),
+        };
+        before = after;
+    }
+    total
 }
 
 #[cfg(test)]
@@ -265,6 +294,21 @@ mod tests {
             let split = split_rounded_down(Amount(value), shares);
             prop_assert_eq!(split.node.0 + split.stakers.0 + split.treasury.0, split.paid.0);
             prop_assert_eq!(split.paid.0 + split.discount.0, value);
+        }
+
+        #[test]
+        fn paying_in_steps_moves_the_same_in_all(
+            mut values in proptest::collection::vec(0u128..100_000, 1..6), discount in 0u16..=250, bonus in 0u16..=250,
+        ) {
+            let shares = Shares { stakers_bps: 1200, treasury_bps: 500, discount_bps: discount, bonus_bps: bonus };
+            values.sort_unstable();
+            let values: Vec<Amount> = values.into_iter().map(Amount).collect();
+            let (last, collected) = values.split_last().unwrap();
+            let (steps, whole) = (split_in_steps(collected, *last, shares), split_rounded_down(*last, shares));
+            prop_assert_eq!((steps.paid, steps.discount), (whole.paid, whole.discount));
+            prop_assert_eq!(steps.node.0 + steps.stakers.0 + steps.treasury.0, steps.paid.0);
+            prop_assert!(whole.stakers.0 - steps.stakers.0 <= collected.len() as u128);
+            prop_assert_eq!(split_in_steps(&[], *last, shares), whole);
         }
 
         #[test]

@@ -332,11 +332,11 @@ impl JobResult {
         }
     }
 
-    /// The signer's consent to this result. `result_hash` is the result's EIP-712 struct hash.
+    /// The signer's consent to this result. `result_hash` is the result's EIP-712 digest, the one the operator signs.
     #[must_use]
-    pub fn approve(&self, rating: u8) -> Approve {
+    pub fn approve(&self, domain: Domain, rating: u8) -> Approve {
         Approve {
-            result_hash: self.struct_hash(),
+            result_hash: self.digest(domain),
             rating,
         }
     }
@@ -346,7 +346,7 @@ impl JobResult {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approve {
-    /// Struct hash of the result.
+    /// EIP-712 digest of the result.
     pub result_hash: B256,
     /// 0 none, 1 worst .. 5 best.
     pub rating: u8,

@@ -10,7 +10,7 @@ use super::{
 use crate::ids::{CidText, JobId, Sha256Digest};
 use crate::job::{Ending, Terms, Usage};
 use crate::matching::Quote;
-use crate::money::Amount;
+use crate::money::{Amount, Split, cost_rounded_up, split_in_steps};
 use crate::order::{Domain, JobResult, Order, Outcome};
 use crate::spec::JobSpec;
 
@@ -31,6 +31,8 @@ pub struct JobFacts<'a> {
     pub earlier: &'a [Attempt],
     /// Terms of the last attempt, with its extensions.
     pub terms: &'a Terms,
+    /// Cumulative values of the last attempt's `Collected` events, oldest first; mostly none.
+    pub collected: &'a [Amount],
     /// The last attempt's node.
     pub node: &'a NodeFacts,
 }
@@ -92,14 +94,33 @@ impl JobFacts<'_> {
             shares: self.terms.rates.shares,
             ending,
             usage,
-            split: self.terms.bill(usage).split,
+            collected: self.collected.to_vec(),
+            split: Split::default(),
         }
+        .with_split()
     }
 
     /// The job's id.
     #[must_use]
     pub fn job_id(&self) -> JobId {
         self.order.job_id(self.domain)
+    }
+}
+
+impl Attempt {
+    /// Gross value of its usage: never above its escrow, never below what was collected.
+    #[must_use]
+    pub fn value(&self) -> Amount {
+        cost_rounded_up(self.price, self.usage.billed_millis, self.usage.egress_bytes)
+            .unwrap_or(self.escrow)
+            .min(self.escrow)
+            .max(self.collected.last().copied().unwrap_or_default())
+    }
+
+    /// The attempt with its split computed from usage, prices and shares.
+    pub(super) fn with_split(self) -> Self {
+        let split = split_in_steps(&self.collected, self.value(), self.shares);
+        Self { split, ..self }
     }
 }
 

@@ -123,6 +123,8 @@ pub struct Attempt {
     pub ending: Option<Ending>,
     /// What was billed.
     pub usage: Usage,
+    /// Cumulative values the node collected by vouchers before the end, oldest first, base units.
+    pub collected: Vec<Amount>,
     /// Who got what of its value.
     pub split: Split,
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ids::{CidText, Sha256Digest};
 use crate::matching::Quote;
-use crate::money::{Amount, cost_rounded_up, split_rounded_down};
+use crate::money::Amount;
 use crate::order::Signable;
 
 /// What the caller has beside the file.
@@ -264,7 +264,7 @@ fn check_signer(report: &mut Report, file: &ReceiptFile) -> bool {
 
 fn approval_problems(result: &SignedResult, approval: &SignedApproval, file: &ReceiptFile) -> Vec<String> {
     let mut problems = Vec::new();
-    if approval.message != result.message.approve(approval.message.rating) {
+    if approval.message != result.message.approve(file.receipt.domain(), approval.message.rating) {
         problems.push("approval is of another result".to_owned());
     }
     if approval.message.rating > 5 {
@@ -416,10 +416,14 @@ fn check_cost(report: &mut Report, receipt: &Receipt) {
         if u32::from(shares.stakers_bps) + u32::from(shares.treasury_bps) > 10_000 {
             problems.push(format!("attempt {}: fee shares are more than all", attempt.attempt));
         }
-        let value = cost_rounded_up(attempt.price, attempt.usage.billed_millis, attempt.usage.egress_bytes)
-            .unwrap_or(attempt.escrow)
-            .min(attempt.escrow);
-        let split = split_rounded_down(value, shares);
+        let is_rising = attempt.collected.is_sorted() && attempt.collected.last() <= Some(&attempt.escrow);
+        if !is_rising {
+            problems.push(format!(
+                "attempt {}: collected values fall or pass its escrow",
+                attempt.attempt
+            ));
+        }
+        let (value, split) = (attempt.value(), attempt.clone().with_split().split);
         if split != attempt.split {
             problems.push(format!(
                 "attempt {}: usage is worth {value}, which splits into {split:?}; the receipt says {:?}",
