@@ -6,7 +6,7 @@
 //! 1. [`address`]: which CIDs are spoken here, and how bytes are checked against one.
 //! 2. [`blockstore`]: [`BlockStore`], blocks on disk. Atomic, verified on read, safe to kill at any moment.
 //! 3. [`import`]: files in. [`import_path`] turns a file or a directory into a DAG; [`cid_of_path`] only names it.
-//! 4. [`read`] and [`export`]: files out. [`export()`] is safe against a DAG made by an enemy.
+//! 4. [`read`] and [`mod@export`]: files out. [`export()`] is safe against a DAG made by an enemy.
 //! 5. [`dag`] and [`gc`]: which blocks a root needs, which are missing, which nobody needs any more.
 //! 6. [`car`]: a whole DAG as one stream of bytes, out ([`CarFrames`]) and in ([`import_car`]).
 //! 7. [`gateway`]: the same over HTTP, as the public IPFS trustless gateway; [`client`]: the other end, [`fetch`] and [`upload`].
