@@ -251,3 +251,157 @@ pub fn check_bid(candidate: &Candidate, policy: &Policy<'_>) -> Result<(), BidRe
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Sha256Digest;
+    use alloy_primitives::{Address, B256, U256};
+
+    const JOB: JobId = JobId(B256::repeat_byte(1));
+
+    fn order() -> Order {
+        Order {
+            payer: Address::repeat_byte(1),
+            budget: Default::default(),
+            signer: Address::repeat_byte(2),
+            token: Address::repeat_byte(3),
+            max_cost: Amount(1_000_000),
+            max_price_per_hour: Amount(700_000),
+            max_egress_per_gib: Amount(10),
+            spec_digest: Sha256Digest::of(b""),
+            max_seconds: 3600,
+            ready_within_seconds: 60,
+            min_tier: 0,
+            verify_level: 0,
+            max_attempts: 1,
+            claimable: false,
+            expires_at: 2_000,
+            salt: U256::ZERO,
+        }
+    }
+
+    fn candidate(node: u64, compute_per_hour: u128) -> Candidate {
+        Candidate {
+            bid: Bid {
+                job_id: JOB,
+                node: NodeId(U256::from(node)),
+                compute_per_hour: Amount(compute_per_hour),
+                egress_per_gib: Amount(10),
+                ready_within_seconds: 30,
+                quoted_seconds: 120,
+                expires_at: 1_060,
+            },
+            tier: 0,
+            is_unavailable: false,
+        }
+    }
+
+    fn policy(order: &Order) -> Policy<'_> {
+        Policy {
+            order,
+            job_id: JOB,
+            expected_seconds: Some(600),
+            voucher_interval_seconds: 60,
+            now: 1_000,
+        }
+    }
+
+    #[test]
+    fn cheapest_bid_wins_with_its_quote() {
+        let order = order();
+        let bids = [candidate(1, 600_000), candidate(2, 300_000), candidate(3, 400_000)];
+        let choice = choose_bid(&bids, &policy(&order)).unwrap();
+        assert_eq!(choice.index, 1);
+        // 120 s of 300 000 an hour.
+        assert_eq!(choice.quote.estimated_cost, Amount(10_000));
+        assert_eq!(choice.quote.max_cost, Amount(1_000_000));
+    }
+
+    #[test]
+    fn equal_prices_are_told_apart_by_readiness_tier_and_id() {
+        let order = order();
+        let (slow, mut fast, mut high) = (candidate(1, 5), candidate(9, 5), candidate(8, 5));
+        assert_eq!(
+            choose_bid(&[candidate(2, 5), slow.clone()], &policy(&order))
+                .unwrap()
+                .index,
+            1
+        );
+        high.tier = 2;
+        assert_eq!(
+            choose_bid(&[slow.clone(), high.clone()], &policy(&order))
+                .unwrap()
+                .index,
+            1
+        );
+        fast.bid.ready_within_seconds = 5;
+        assert_eq!(choose_bid(&[slow, high, fast], &policy(&order)).unwrap().index, 2);
+    }
+
+    #[test]
+    fn each_rule_refuses_and_is_named() {
+        let order = Order { min_tier: 1, ..order() };
+        let refusal = |change: fn(&mut Candidate)| {
+            let mut bad = candidate(1, 300_000);
+            bad.tier = 1;
+            assert_eq!(check_bid(&bad, &policy(&order)), Ok(()));
+            change(&mut bad);
+            check_bid(&bad, &policy(&order)).unwrap_err()
+        };
+        assert_eq!(refusal(|c| c.bid.job_id = JobId(B256::ZERO)), BidRefusal::OtherJob);
+        assert_eq!(
+            refusal(|c| c.bid.expires_at = 1_005),
+            BidRefusal::Expired { expires_at: 1_005 }
+        );
+        assert_eq!(refusal(|c| c.is_unavailable = true), BidRefusal::Unavailable);
+        assert_eq!(refusal(|c| c.tier = 0), BidRefusal::TierTooLow { tier: 0, min_tier: 1 });
+        let dear = refusal(|c| c.bid.compute_per_hour = Amount(700_001));
+        assert!(matches!(dear, BidRefusal::PriceAboveCeiling { .. }));
+        let egress = refusal(|c| c.bid.egress_per_gib = Amount(11));
+        assert!(matches!(egress, BidRefusal::PriceAboveCeiling { .. }));
+        let late = refusal(|c| c.bid.ready_within_seconds = 61);
+        assert!(matches!(late, BidRefusal::ReadyTooLate { .. }));
+    }
+
+    #[test]
+    fn max_cost_below_the_cheapest_bid_tells_what_is_needed() {
+        let order = Order {
+            max_cost: Amount(49_999),
+            ..order()
+        };
+        let error = choose_bid(&[candidate(1, 600_000), candidate(2, 300_000)], &policy(&order)).unwrap_err();
+        assert_eq!(error.cheapest_needed(), Some(Amount(50_000)));
+        assert!(error.to_string().contains("node 2 would cost 50000"), "{error}");
+        assert_eq!(choose_bid(&[], &policy(&order)), Err(MatchError::NoBids));
+    }
+
+    #[test]
+    fn job_of_unknown_length_needs_only_its_first_voucher_in_escrow() {
+        let order = Order {
+            max_cost: Amount(5_000),
+            ..order()
+        };
+        let unknown = Policy {
+            expected_seconds: None,
+            ..policy(&order)
+        };
+        assert!(choose_bid(&[candidate(1, 300_000)], &unknown).is_ok());
+        let poor = Order {
+            max_cost: Amount(4_999),
+            ..order.clone()
+        };
+        let unknown = Policy {
+            order: &poor,
+            ..unknown
+        };
+        assert!(choose_bid(&[candidate(1, 300_000)], &unknown).is_err());
+    }
+
+    #[test]
+    fn escrow_is_the_estimate_and_five_percent() {
+        assert_eq!(escrow_rounded_up(Amount(100)), Amount(105));
+        assert_eq!(escrow_rounded_up(Amount(101)), Amount(107));
+        assert_eq!(escrow_rounded_up(Amount(u128::MAX)), Amount(u128::MAX));
+    }
+}

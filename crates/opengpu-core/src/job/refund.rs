@@ -123,3 +123,90 @@ impl RefundCase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Limits, Rates};
+    use alloy_primitives::{Address, U256};
+
+    fn terms(escrow: u128) -> Terms {
+        let mut rates = Rates::unpack(U256::ZERO);
+        rates.shares.stakers_bps = 1200;
+        rates.shares.treasury_bps = 500;
+        rates.shares.discount_bps = 100;
+        Terms {
+            payer: Address::ZERO,
+            signer: Address::ZERO,
+            token: Address::ZERO,
+            operator: Address::ZERO,
+            payee: Address::ZERO,
+            budget: Default::default(),
+            node: Default::default(),
+            spec_digest: crate::ids::Sha256Digest::of(b""),
+            escrow: Amount(escrow),
+            compute_per_hour: Amount(600_000),
+            egress_per_gib: Amount::ZERO,
+            rates,
+            limits: Limits::default(),
+        }
+    }
+
+    fn hours(hours: u64) -> Usage {
+        Usage {
+            billed_millis: hours * 3_600_000,
+            egress_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn bill_refunds_what_was_not_used_and_the_discount() {
+        let bill = terms(1_000_000).bill(hours(1));
+        assert_eq!(bill.value, Amount(600_000));
+        assert_eq!(bill.split.discount, Amount(6_000));
+        assert_eq!(bill.split.paid, Amount(594_000));
+        assert_eq!(bill.unused, Amount(406_000));
+    }
+
+    #[test]
+    fn bill_stops_at_the_escrow() {
+        assert_eq!(terms(1_000_000).bill(hours(2)).value, Amount(1_000_000));
+        let mut dear = terms(u128::MAX);
+        dear.compute_per_hour = Amount(u128::MAX);
+        assert_eq!(dear.bill(hours(3)).value, Amount(u128::MAX));
+    }
+
+    #[test]
+    fn make_goods_are_those_of_the_table() {
+        assert_eq!(
+            RefundCase::NeverReady.make_good_rounded_down(&terms(1)),
+            Amount(150_000)
+        );
+        let lost = RefundCase::LostMidRun;
+        assert_eq!(lost.make_good_rounded_down(&terms(1_000_009)), Amount(100_000));
+        assert_eq!(lost.make_good_rounded_down(&terms(9_000_000)), Amount(600_000));
+        assert_eq!(
+            RefundCase::Unproven.make_good_rounded_down(&terms(9_000_000)),
+            Amount::ZERO
+        );
+    }
+
+    #[test]
+    fn each_ending_has_its_row() {
+        use Ending::*;
+        let row = |ending, has_voucher| {
+            let case = RefundCase::of(ending, has_voucher).unwrap();
+            (case.pays(), case.counts_as())
+        };
+        assert_eq!(RefundCase::of(None, true), Option::None);
+        assert_eq!(row(Completed, true), (Pays::Result, Standing::Success));
+        assert_eq!(row(Stopped, true), (Pays::Result, Standing::Success));
+        assert_eq!(row(UserFault, true), (Pays::Result, Standing::LeftOut));
+        assert_eq!(row(HardwareFault, true), (Pays::Result, Standing::Fail));
+        assert_eq!(row(Unanswered, true), (Pays::DurableVoucher, Standing::Fail));
+        assert_eq!(row(Unanswered, false), (Pays::Nothing, Standing::Fail));
+        for neutral in [Submitted, Contested, Expired] {
+            assert_eq!(row(neutral, true), (Pays::WholeVoucher, Standing::Neutral));
+        }
+    }
+}

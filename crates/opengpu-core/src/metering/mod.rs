@@ -7,6 +7,8 @@
 
 mod check;
 mod propose;
+#[cfg(test)]
+mod tests;
 
 pub use check::{
     CLOCK_TOLERANCE_MILLIS, ResultRefused, SLACK_MILLIS, SignerView, VoucherRefused, check_result, check_voucher,
