@@ -1,14 +1,56 @@
-pub fn add(left: u64, right: u64) -> u64 {
-    left + right
-}
+//! The only crate that talks to Ethereum: it knows the contracts, the RPC, the keys and the local chain; everybody else knows core's types.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`network`] | which chain and where on it: the file everybody is configured with |
+//! | [`client`] | [`ChainClient`]: one connection, with or without a key; all that can be read |
+//! | [`transactions`] | all that changes the chain: wallet, job market, node registry |
+//! | [`events`] | [`ChainEvent`]: what happened, in core's words |
+//! | [`follower`] | [`Follower`]: every event once, across reorganisations, restarts and outages |
+//! | [`record`] | [`JobRecord`]: a job's current terms and progress, from its events |
+//! | [`deployment`] | putting the contracts on a chain |
+//! | [`devnet`] | a local chain that survives being killed |
+//! | [`keys`] | keystore files |
+//! | [`error`] | [`ChainError`], sorted by what to do about it |
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use opengpu_chain::{ChainClient, Follower, Network};
+//!
+//! let network = Network::load("deployments/31337.json".as_ref())?;
+//! let client = ChainClient::connect(&network, None).await?;
+//! let mut follower = Follower::new(client, None);
+//! loop {
+//!     let batch = follower.next().await?;
+//!     if let Some(block) = batch.rolled_back_to {
+//!         println!("forget what happened after block {block}");
+//!     }
+//!     for envelope in batch.events {
+//!         println!("{}: {}", envelope.block, envelope.event.name());
+//!     }
+//! }
+//! # }
+//! ```
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+mod bindings;
+pub mod client;
+mod convert;
+pub mod deployment;
+pub mod devnet;
+pub mod error;
+pub mod events;
+pub mod follower;
+pub mod keys;
+pub mod network;
+pub mod record;
+mod reverts;
+pub mod transactions;
 
-    #[test]
-    fn it_works() {
-        let result = add(2, 2);
-        assert_eq!(result, 4);
-    }
-}
+pub use client::{BlockRef, ChainClient, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};
+pub use deployment::{DeployConfig, deploy};
+pub use error::{ChainError, Remedy, Revert};
+pub use events::{ChainEvent, Envelope};
+pub use follower::{Batch, Cursor, Follower};
+pub use network::{Contracts, Network, TokenInfo};
+pub use record::JobRecord;
+pub use transactions::{Ensured, Sent};
