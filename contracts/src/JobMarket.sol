@@ -282,9 +282,9 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         _requireRange("rating", rating, 0, 5);
         uint256 value = _requireResult(job, result);
         if (value < job.progress.value) revert JobMarket_ValueBelowCollected(value, job.progress.value);
-        bytes32 resultHash = Messages.hashResult(result);
-        _requireKey(job.terms.operator, _hashTypedDataV4(resultHash), operatorSig);
-        _requireKey(job.terms.signer, _hashTypedDataV4(Messages.hashApprove(resultHash, rating)), signerSig);
+        bytes32 digest = _hashTypedDataV4(Messages.hashResult(result));
+        _requireKey(job.terms.operator, digest, operatorSig);
+        _requireKey(job.terms.signer, _hashTypedDataV4(Messages.hashApprove(digest, rating)), signerSig);
 
         // Effect. An interrupted attempt was counted when it was interrupted.
         Settlement memory settlement = _settlementOf(Ending(result.outcome), value, result.billedMillis, result.egressBytes);

@@ -62,7 +62,7 @@ struct Result {
     bytes32 receiptDigest; // sha2-256 of the canonical receipt
 }
 
-/// @notice The signer's consent to a Result. `resultHash` is the Result's EIP-712 struct hash ({Messages-hashResult}).
+/// @notice The signer's consent to a Result. `resultHash` is the Result's EIP-712 digest, the one the operator signs.
 struct Approve {
     bytes32 resultHash;
     uint8 rating; // 0 none, 1..5
