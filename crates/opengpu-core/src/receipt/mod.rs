@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use build::{Closing, JobFacts, NodeFacts, ResultFacts};
 pub use file::{ReceiptFile, Signatures, SignedApproval, SignedResult};
 pub use leaves::{ChangeKind, ChangedLeaf, leaves_of};
-pub use verify::{Check, LocalContent, Report, VerifyOptions, verify_offline};
+pub use verify::{Check, LocalContent, Report, VerifyOptions, Voice, verify_offline};
 
 use crate::ids::{ChainId, CidText, JobId, NodeId, Sha256Digest};
 use crate::job::{Ending, Usage};

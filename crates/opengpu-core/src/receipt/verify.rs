@@ -10,6 +10,7 @@ use super::{
     leaves_of, strict,
 };
 use crate::ids::{CidText, Sha256Digest};
+use crate::job::Ending;
 use crate::matching::Quote;
 use crate::money::Amount;
 use crate::order::Signable;
@@ -318,7 +319,7 @@ fn check_attempts(report: &mut Report, receipt: &Receipt) {
             problems.push(format!("attempt {} stands at place {}", attempt.attempt, index + 1));
         }
         let is_by_result = has_result && index + 1 == count;
-        if attempt.ending.is_none() != is_by_result {
+        if attempt.ending.is_none() != is_by_result || attempt.ending == Some(Ending::None) {
             problems.push(format!(
                 "attempt {} does not say how it ended as it must",
                 attempt.attempt
