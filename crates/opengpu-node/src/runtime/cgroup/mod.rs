@@ -137,8 +137,9 @@ impl Cgroup {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
-        if !was_empty && groups.iter().any(|group| group.exists()) {
-            self.set_frozen(false).or_else(|error| if self.exists() { Err(error) } else { Ok(()) })?;
+        if !was_empty {
+            // Frozen processes die only once thawed (v1). A group that went away meanwhile needs no thawing.
+            let _ = self.set_frozen(false);
         }
         Ok(was_empty)
     }
@@ -160,25 +161,80 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Puts this process into a group beside the container's until [`Birthplace::leave`]: what it forks meanwhile is
+    /// there, or in the container's group, from its first moment, and is found when this process is killed. It is not
+    /// the container's own group because libcontainer kills everything in that when it gives up.
+    pub(crate) fn be_born_in(&self) -> Result<Birthplace, RuntimeError> {
+        let (mount, controller) = match &self.hierarchy {
+            Hierarchy::V1(mounts) => (&mounts.freezer, "freezer"),
+            Hierarchy::V2(root) => (root, ""),
+        };
+        let path = Path::new("/proc/self/cgroup");
+        let groups = text(path)?;
+        let own = parse::own_group(&groups, controller).ok_or_else(|| RuntimeError::Damaged {
+            path: path.to_owned(),
+            reason: format!("no line for {controller:?}"),
+        })?;
+        let group = self.birth_group();
+        fs::create_dir_all(&group).map_err(io_error("create", &group))?;
+        write_pid(&group, Pid::this())?;
+        Ok(Birthplace { group, back: mount.join(own.trim_start_matches('/')) })
+    }
+
     /// Puts a process (by pid of this pid namespace) into the group.
     pub(crate) fn join(&self, pid: Pid) -> Result<(), RuntimeError> {
-        for folder in self.folders().iter().filter(|folder| folder.exists()) {
-            let path = folder.join("cgroup.procs");
-            fs::write(&path, pid.to_string()).map_err(io_error("write", &path))?;
+        for folder in self.groups().iter().filter(|folder| folder.exists()) {
+            write_pid(folder, pid)?;
         }
         Ok(())
     }
 
+    /// Everything that may be there of this container.
     fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = self.groups();
+        folders.push(self.birth_group());
+        folders
+    }
+
+    fn groups(&self) -> Vec<PathBuf> {
         match &self.hierarchy {
             Hierarchy::V1(mounts) => mounts.all.iter().map(|mount| self.in_mount(mount)).collect(),
             Hierarchy::V2(root) => vec![root.join(&self.name)],
         }
     }
 
+    fn birth_group(&self) -> PathBuf {
+        let group = match &self.hierarchy {
+            Hierarchy::V1(mounts) => self.in_mount(&mounts.freezer),
+            Hierarchy::V2(root) => root.join(&self.name),
+        };
+        group.with_added_extension("birth")
+    }
+
     fn in_mount(&self, mount: &Path) -> PathBuf {
         mount.join(&self.name)
     }
+}
+
+/// This process is in a container's group for a while.
+pub(crate) struct Birthplace {
+    group: PathBuf,
+    back: PathBuf,
+}
+
+impl Birthplace {
+    /// Goes back to the group it came from.
+    pub(crate) fn leave(self) -> Result<(), RuntimeError> {
+        write_pid(&self.back, Pid::this())?;
+        // Not empty when something half-made is in it: cleaning up ends that first.
+        let _ = fs::remove_dir(&self.group);
+        Ok(())
+    }
+}
+
+fn write_pid(group: &Path, pid: Pid) -> Result<(), RuntimeError> {
+    let path = group.join("cgroup.procs");
+    fs::write(&path, pid.to_string()).map_err(io_error("write", &path))
 }
 
 /// Whether this kernel can keep a group from swapping.

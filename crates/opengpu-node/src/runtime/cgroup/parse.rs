@@ -51,6 +51,16 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
+/// The group of a process in one hierarchy, from `/proc/<pid>/cgroup`: lines are `id:controller,controller:path`, and
+/// v2's line has no controller. See `cgroups(7)`.
+pub(crate) fn own_group<'a>(text: &'a str, controller: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let controllers = parts.nth(1)?;
+        controllers.split(',').any(|name| name == controller).then(|| parts.next())?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +106,14 @@ mod tests {
         assert_eq!(keyed("usage_usec 4210\nuser_usec 4000\n", "usage_usec"), Some(4210));
         assert_eq!(keyed("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", "oom_kill"), Some(1));
         assert_eq!(keyed(events, "peak"), None);
+    }
+
+    #[test]
+    fn a_process_s_group_is_found_in_both_hierarchies() {
+        let text = "9:name=systemd:/\n5:cpu,cpuacct:/a\n4:memory:/b:c\n0::/user.slice\n";
+        assert_eq!(own_group(text, "memory"), Some("/b:c"));
+        assert_eq!(own_group(text, "cpuacct"), Some("/a"));
+        assert_eq!(own_group(text, ""), Some("/user.slice"));
+        assert_eq!(own_group(text, "pids"), None);
     }
 }

@@ -41,6 +41,9 @@ const RANGES: u32 = 4_096;
 /// How long an ended container's shim may take to write its record: reading a few files and one fsync.
 const SHIM_GRACE: Duration = Duration::from_secs(20);
 
+/// How often the kernel is asked whether killed processes are gone: it tells nobody (control groups v1).
+const CLEAN_UP_INTERVAL: Duration = Duration::from_millis(5);
+
 /// The embedded engine on one state folder.
 pub struct EmbeddedRuntime {
     containers: PathBuf,
@@ -86,7 +89,7 @@ impl EmbeddedRuntime {
         if let Some(record) = folder.exit()? {
             return Ok((ContainerStatus::Exited(record), false));
         }
-        let is_shim_alive = folder.try_lock()?.is_none();
+        let is_shim_alive = folder.is_locked()?;
         let started = folder.started()?.map(|started| started.at);
         if is_shim_alive {
             let Some(started_at) = started else { return Ok((ContainerStatus::Created, false)) };
@@ -104,11 +107,25 @@ impl EmbeddedRuntime {
         }
     }
 
-    /// Ends what a killed shim left behind. Idempotent; the group goes once the kernel has let go of it.
-    fn clean_up(id: &ContainerId) -> Result<(), RuntimeError> {
+    /// Ends what a killed shim left behind, one step of it: `true` when nothing is left. Killed processes need a moment
+    /// to go, and their group stays until then.
+    fn clean_up(id: &ContainerId) -> Result<bool, RuntimeError> {
         let cgroup = Cgroup::of(id)?;
-        if cgroup.exists() && cgroup.kill_all()? {
-            cgroup.remove()?;
+        if !cgroup.exists() {
+            return Ok(true);
+        }
+        Ok(cgroup.kill_all()? && cgroup.remove().is_ok())
+    }
+
+    /// Ends what a killed shim left behind, and waits until it is gone.
+    async fn clean_up_all(id: &ContainerId) -> Result<(), RuntimeError> {
+        let mut look_again = tokio::time::interval(CLEAN_UP_INTERVAL);
+        let deadline = tokio::time::Instant::now() + SHIM_GRACE;
+        while !Self::clean_up(id)? {
+            if tokio::time::Instant::now() > deadline {
+                return Err(engine(format!("processes of {id} do not end")));
+            }
+            look_again.tick().await;
         }
         Ok(())
     }
@@ -163,7 +180,7 @@ impl EmbeddedRuntime {
         if status.is_alive() && cgroup.exists() {
             cgroup.kill_all()?;
         }
-        let waiting = tokio::task::spawn_blocking(move || folder.wait_for_lock().map(drop));
+        let waiting = tokio::task::spawn_blocking(move || folder.wait_until_free());
         match tokio::time::timeout(SHIM_GRACE, waiting).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(engine(error.to_string())),
@@ -189,7 +206,7 @@ impl Runtime for EmbeddedRuntime {
             (ContainerStatus::Lost { .. }, _) => return Err(RuntimeError::Lost { id: spec.id.to_string() }),
             _ => return Ok(()),
         }
-        Self::clean_up(&spec.id)?;
+        Self::clean_up_all(&spec.id).await?;
         let folder = self.folder(&spec.id);
         let first_id = match folder.spec()? {
             Some(stored) => stored.first_id,
@@ -284,7 +301,7 @@ impl Runtime for EmbeddedRuntime {
             return Ok(());
         }
         self.end(id).await?;
-        Self::clean_up(id)?;
+        Self::clean_up_all(id).await?;
         folder.remove()
     }
 
