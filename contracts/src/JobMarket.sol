@@ -13,6 +13,8 @@ import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title A job's life on chain
 /// @notice See {IJobMarket} for what each call is for and who may make it. One slot per job; escrow is what the slot's terms say is left.
+/// @dev No call here moves a token of a payer: credits change, tokens stay. What is called outside is the registry, which is ours, and a payer's
+/// ERC-1271 check, which is static. So these calls need no reentrancy guard; deposits, withdrawals and pulls have one.
 abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     using TermsLimits for Limits;
     using TermsRates for Rates;
@@ -73,7 +75,6 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     /// @inheritdoc IJobMarket
     function matchOrder(Order calldata order, bytes calldata orderSig, Bid calldata bid, bytes calldata bidSig)
         external
-        nonReentrant
         returns (bytes32 jobId)
     {
         // Check
@@ -108,7 +109,6 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     /// @inheritdoc IJobMarket
     function rematch(Order calldata order, Terms calldata terms, Progress calldata progress, Bid calldata bid, bytes calldata bidSig)
         external
-        nonReentrant
     {
         // Check. The order's own expiry is about its first match; the payer's side now chooses a fresh bid.
         Job memory job = _load(jobIdOf(order), terms, progress, JobState.Interrupted);
@@ -133,7 +133,6 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     /// @inheritdoc IJobMarket
     function extend(Terms calldata terms, Progress calldata progress, Extend calldata ext, bytes calldata payerSig, bytes calldata operatorSig)
         external
-        nonReentrant
     {
         // Check
         Job memory job = _load(ext.jobId, terms, progress, JobState.Matched);
@@ -237,7 +236,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         Voucher calldata voucher,
         bytes calldata operatorSig,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(voucher.jobId, terms, progress, JobState.Matched);
         _requireBefore(_lastDeadline(job));
@@ -275,7 +274,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         bytes calldata operatorSig,
         uint8 rating,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(result.jobId, terms, progress, JobState.None);
         if (job.state == JobState.Disputed) revert JobMarket_StateIs(job.id, job.state);
@@ -304,7 +303,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         Voucher calldata voucher,
         bytes calldata operatorSig,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(result.jobId, terms, progress, JobState.Matched);
         _requireBefore(_lastDeadline(job));
@@ -327,7 +326,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     }
 
     /// @inheritdoc IJobMarket
-    function finalize(Terms calldata terms, Progress calldata progress, Result calldata result) external nonReentrant {
+    function finalize(Terms calldata terms, Progress calldata progress, Result calldata result) external {
         // Check
         Job memory job = _load(result.jobId, terms, progress, JobState.Submitted);
         _requireSince(job.since + CHALLENGE_SECONDS);
@@ -340,7 +339,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     }
 
     /// @inheritdoc IJobMarket
-    function close(bytes32 jobId, Terms calldata terms, Progress calldata progress) external nonReentrant {
+    function close(bytes32 jobId, Terms calldata terms, Progress calldata progress) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Interrupted);
         if (block.timestamp < job.since + REMATCH_SECONDS) _requirePayerOrSigner(job);
@@ -360,7 +359,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         Voucher calldata voucher,
         bytes calldata operatorSig,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Matched);
         _requireSince(_lastDeadline(job));
@@ -381,7 +380,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         Voucher calldata voucher,
         bytes calldata operatorSig,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Matched);
         _requireBefore(_lastDeadline(job));
@@ -412,7 +411,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         Voucher calldata voucher,
         bytes calldata operatorSig,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Reported);
         _requireBefore(_responseDeadline(job));
@@ -440,7 +439,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
         Voucher calldata voucher,
         bytes calldata operatorSig,
         bytes calldata signerSig
-    ) external nonReentrant {
+    ) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Reported);
         _requireBefore(_responseDeadline(job));
@@ -464,7 +463,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     }
 
     /// @inheritdoc IJobMarket
-    function resolveFault(bytes32 jobId, Terms calldata terms, Progress calldata progress, Voucher calldata declared) external nonReentrant {
+    function resolveFault(bytes32 jobId, Terms calldata terms, Progress calldata progress, Voucher calldata declared) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Reported);
         _requireSince(_responseDeadline(job));

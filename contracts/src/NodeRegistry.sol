@@ -30,7 +30,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
 
     /// @dev Read by every match, written by the owner and by unanswered faults.
     struct Offer {
-        address payee; // zero: the owner
+        address payee;
         uint64 listPrice; // millionths of a USD per hour
         uint8 tier;
         bool isDraining;
@@ -142,8 +142,9 @@ contract NodeRegistry is ERC721, INodeRegistry {
 
     /// @inheritdoc INodeRegistry
     function setPayee(uint256 node, address payee) external onlyOwner(node) {
-        emit PayeeSet(node, _offers[node].payee, payee);
-        _offers[node].payee = payee;
+        address newPayee = payee == address(0) ? msg.sender : payee;
+        emit PayeeSet(node, _offers[node].payee, newPayee);
+        _offers[node].payee = newPayee;
     }
 
     /// @inheritdoc INodeRegistry
@@ -245,7 +246,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         uint32 opened = operation.opened + 1;
         operation.opened = opened;
         emit JobOpened(node, opened);
-        payee = offer.payee == address(0) ? ownerOf(node) : offer.payee;
+        payee = offer.payee;
         tier = offer.tier;
         listPrice = offer.hasPendingListPrice ? _applyListPrice(node) : offer.listPrice;
     }
@@ -330,10 +331,15 @@ contract NodeRegistry is ERC721, INodeRegistry {
             earnedUsdMicros: 0,
             since: uint32(block.timestamp)
         });
-        if (from == address(0)) return from;
+        // A match reads the payee without asking for the owner.
+        if (from == address(0)) {
+            _offers[tokenId].payee = to;
+            return from;
+        }
         uint256 open = _operations[tokenId].opened - _records[tokenId].closed;
         if (open != 0) revert NodeRegistry_JobsOpen(tokenId, open);
         delete _offers[tokenId];
+        _offers[tokenId].payee = to;
         delete _unbondRequests[tokenId];
         delete _pendingListPrices[tokenId];
         _setUser(tokenId, address(0), 0);
@@ -367,7 +373,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         bool isPending = offer.hasPendingListPrice && block.timestamp < pending.from;
         result.owner = ownerOf(node);
         result.operator = userOf(node);
-        result.payee = offer.payee == address(0) ? result.owner : offer.payee;
+        result.payee = offer.payee;
         result.listPrice = offer.hasPendingListPrice && !isPending ? pending.listPrice : offer.listPrice;
         result.pendingListPrice = isPending ? pending.listPrice : 0;
         result.listPriceFrom = isPending ? pending.from : 0;
