@@ -105,6 +105,8 @@ pub struct Batch {
     pub events: Vec<ChainEvent>,
     /// Where this leaves off.
     pub head: Cursor,
+    /// Time of the chain's newest block, unix seconds.
+    pub chain_seconds: u64,
 }
 
 /// Something happened to a job on chain.
@@ -144,7 +146,7 @@ pub enum ChainNews {
         /// Whether that ended the report.
         is_over: bool,
         /// The voucher, which is the declared one when the report stands.
-        voucher: Box<Voucher>,
+        voucher: Option<Box<Voucher>>,
         /// The attempt's progress since.
         progress: Box<Progress>,
     },

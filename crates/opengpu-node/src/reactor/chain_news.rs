@@ -39,7 +39,7 @@ impl Job {
                 self.live.schedule.hurry(Task::ProposeVoucher);
             }
             ChainNews::Answered { is_over, voucher, progress } => {
-                attempt.set_report(block, (!is_over).then_some(Some(*voucher)), *progress);
+                attempt.set_report(block, (!is_over).then_some(voucher.map(|voucher| *voucher)), *progress);
             }
             ChainNews::Moved(progress) => attempt.set_report(block, None, *progress),
             ChainNews::Interrupted | ChainNews::Settled => attempt.record(block, |seen| seen.is_over = true),
@@ -92,9 +92,13 @@ impl Attempt {
         }
     }
 
-    /// Adds what `change` makes of the newest state, as of `block`. Without a match there is nothing to change.
+    /// Adds what `change` makes of the newest state, as of `block`. Without a match there is nothing to change, and what is told
+    /// again of blocks before it is of an earlier attempt.
     fn record(&mut self, block: u64, change: impl FnOnce(&mut Seen)) {
-        let Some(newest) = self.history.last() else { return };
+        let (Some(first), Some(newest)) = (self.history.first(), self.history.last()) else { return };
+        if block < first.block {
+            return;
+        }
         let mut seen = newest.clone();
         seen.block = block;
         change(&mut seen);

@@ -45,7 +45,8 @@ impl Job {
         match outcome {
             Ok(leavings) => {
                 let end = end.clone();
-                self.propose_result(rules, end, leavings, now);
+                attempt.leavings = Some(leavings.clone());
+                self.propose_result(rules, end, &leavings, now);
             }
             Err(fault) if fault.blame == Blame::User && !end.is_output_lost => {
                 end.is_output_lost = true;
@@ -60,16 +61,16 @@ impl Job {
         }
     }
 
-    fn propose_result(&mut self, rules: &Rules, end: End, leavings: Leavings, now: &Now) {
+    fn propose_result(&mut self, rules: &Rules, end: End, leavings: &Leavings, now: &Now) {
         if end.outcome.is_none() {
-            return self.submit_alone(rules, &end, &leavings);
+            return self.submit_alone(rules, &end, leavings);
         }
         // Never below what was collected: the contract would refuse it.
         let collected = self.record.attempt.as_ref().map_or(0, |attempt| attempt.progress().billed_millis);
         let usage = Usage { billed_millis: end.usage.billed_millis.max(collected), ..end.usage };
-        let built = self.record.build_result(rules, &end, &leavings, usage);
+        let built = self.record.build_result(rules, &end, leavings, usage);
         let Ok((result, receipt)) = built.inspect_err(|error| tracing::error!(%error, "no receipt can be built")) else {
-            return self.submit_alone(rules, &end, &leavings);
+            return self.submit_alone(rules, &end, leavings);
         };
         let Some(attempt) = &mut self.record.attempt else { return };
         let proposal = ResultProposal {
@@ -81,14 +82,15 @@ impl Job {
             previous: attempt.newest.clone(),
         };
         let (proposal, since) = (Box::new(proposal), now.chain_millis());
-        attempt.stage = Stage::Proposing { end, leavings, proposal, since };
+        attempt.stage = Stage::Proposing { end, proposal, since };
     }
 
     pub(super) fn plan_proposing(&mut self, rules: &Rules, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let Stage::Proposing { end, leavings, proposal, since } = &attempt.stage else { return };
-        if now.chain_millis() >= since + rules.approval_grace_millis {
-            let (end, leavings) = (end.clone(), leavings.clone());
+        let Stage::Proposing { end, proposal, since } = &attempt.stage else { return };
+        let is_silent = now.chain_millis() >= since + rules.approval_grace_millis;
+        if let (true, Some(leavings)) = (is_silent, attempt.leavings.clone()) {
+            let end = end.clone();
             self.submit_alone(rules, &end, &leavings);
             return self.plan_submitting(now, effects);
         }

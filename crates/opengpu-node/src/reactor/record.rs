@@ -1,7 +1,7 @@
 //! What is durable of a job: all a new daemon needs to go on where a killed one stopped.
 
 use opengpu_core::Address;
-use opengpu_core::ids::JobId;
+use opengpu_core::ids::{CidText, JobId};
 use opengpu_core::job::{Progress, Terms, Usage};
 use opengpu_core::metering::LimitKind;
 use opengpu_core::money::Amount;
@@ -59,6 +59,8 @@ pub struct Attempt {
     pub newest: Option<SignedVoucher>,
     /// How many vouchers both have signed.
     pub vouchers: u32,
+    /// Output and logs, once they are stored.
+    pub leavings: Option<Leavings>,
     /// How far the work is.
     pub stage: Stage,
 }
@@ -124,8 +126,6 @@ pub enum Stage {
     Proposing {
         /// How it ended.
         end: End,
-        /// What it left.
-        leavings: Leavings,
         /// What the signer is asked.
         proposal: Box<ResultProposal>,
         /// Chain clock, milliseconds, since when.
@@ -179,10 +179,20 @@ impl JobRecord {
         Self { job_id, order, bid, facts, attempt: None }
     }
 
-    /// Whether nothing is left to do.
+    /// When the job closed for this node, unix milliseconds; `None` while something is left to do.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| matches!(attempt.stage, Stage::Closed { .. }))
+    pub fn closed_at(&self) -> Option<u64> {
+        match self.attempt.as_ref()?.stage {
+            Stage::Closed { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Roots of what the job left in the store, as far as they are known.
+    #[must_use]
+    pub fn roots(&self) -> Vec<CidText> {
+        let Some(attempt) = &self.attempt else { return Vec::new() };
+        attempt.leavings.iter().flat_map(|left| [&left.output, &left.logs, &left.usage]).cloned().collect()
     }
 
     /// Milliseconds between voucher proposals.
@@ -206,6 +216,7 @@ impl Attempt {
             proposed: None,
             newest: None,
             vouchers: 0,
+            leavings: None,
             stage: Stage::Preparing,
         }
     }
