@@ -11,6 +11,8 @@ mod pack;
 mod reference;
 mod registry;
 mod rooted;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::path::PathBuf;

@@ -43,13 +43,12 @@ pub(crate) fn exec_main(folder: &Path, command: &[OsString]) -> u8 {
 
 fn run(folder: &StateFolder, command: &[OsString]) -> Result<i32, RuntimeError> {
     let not_running = || RuntimeError::StartFailed { reason: "the container is not running".to_owned() };
-    let stored = folder.spec()?.ok_or_else(not_running)?;
     let started = folder.started()?.ok_or_else(not_running)?;
     let spec = Spec::load(folder.path().join("bundle/config.json")).map_err(step_failed("config.json"))?;
     // Nothing in the container may look into this process, which still holds the host's descriptors.
     prctl::set_dumpable(false).map_err(step_failed("undumpable"))?;
     let first = started.process.open().ok_or_else(not_running)?;
-    Cgroup::of(&stored.container.id)?.join(Pid::this())?;
+    Cgroup::of(folder.path())?.join(Pid::this())?;
     setns(&first, all_namespaces()).map_err(step_failed("enter the container"))?;
 
     let (mut failure_reader, failure_writer) = io::pipe().map_err(step_failed("pipe"))?;

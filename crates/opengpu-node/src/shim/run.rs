@@ -122,7 +122,7 @@ fn start(folder: &StateFolder) -> Result<Option<Running>, RuntimeError> {
     prctl::set_child_subreaper(true).map_err(step_failed("subreaper"))?;
 
     let log = CappedLog::open(&spec.container.log_path, spec.container.log_max_bytes).map_err(step_failed("open log"))?;
-    let cgroup = Cgroup::of(&spec.container.id)?;
+    let cgroup = Cgroup::of(folder.path())?;
     let engine_state = folder.path().join("engine");
     let birthplace = cgroup.be_born_in()?;
     let created = create(folder, &spec, &engine_state);
@@ -171,7 +171,7 @@ fn create(
         sources.push(gathered.add(&mount.host, view)?);
     }
     let bundle = folder.path().join("bundle");
-    let cgroup = Cgroup::path_in_hierarchy(&container.id);
+    let cgroup = Cgroup::path_in_hierarchy(folder.path());
     let config = oci_spec::build(&oci_spec::Inputs {
         container,
         first_id: spec.first_id,

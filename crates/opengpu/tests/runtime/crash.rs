@@ -31,7 +31,7 @@ fn groups_of(name: &str) -> Vec<PathBuf> {
     for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
         let entries = std::fs::read_dir(hierarchy.join("opengpu")).into_iter().flatten();
         groups.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| {
-            path.file_stem().is_some_and(|stem| stem == name)
+            path.is_dir() && path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with(&format!("{name}-")))
         }));
     }
     groups

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{ContainerId, RuntimeError, Sample};
+use crate::image::Digest;
+
+use super::{RuntimeError, Sample};
 
 /// Every container's group lies under this one, in each hierarchy.
 const PARENT: &str = "opengpu";
@@ -54,14 +56,14 @@ pub(crate) struct Final {
 }
 
 impl Cgroup {
-    /// The group of this container.
-    pub(crate) fn of(id: &ContainerId) -> Result<Self, RuntimeError> {
-        Ok(Self { hierarchy: Hierarchy::of_this_machine()?, name: Path::new(PARENT).join(id.as_str()) })
+    /// The group of the container with this state folder.
+    pub(crate) fn of(folder: &Path) -> Result<Self, RuntimeError> {
+        Ok(Self { hierarchy: Hierarchy::of_this_machine()?, name: Path::new(PARENT).join(group_name(folder)) })
     }
 
     /// The path under each hierarchy's root, as an OCI runtime wants it.
-    pub(crate) fn path_in_hierarchy(id: &ContainerId) -> PathBuf {
-        Path::new("/").join(PARENT).join(id.as_str())
+    pub(crate) fn path_in_hierarchy(folder: &Path) -> PathBuf {
+        Path::new("/").join(PARENT).join(group_name(folder))
     }
 
     /// Reads the counters.
@@ -214,6 +216,13 @@ impl Cgroup {
     fn in_mount(&self, mount: &Path) -> PathBuf {
         mount.join(&self.name)
     }
+}
+
+/// The container's id and a piece of its folder's digest: two daemons with folders of their own may use one id.
+fn group_name(folder: &Path) -> String {
+    let digest = Digest::of(folder.as_os_str().as_encoded_bytes());
+    let id = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("{id}-{}", &digest.hex()[..8])
 }
 
 /// This process is in a container's group for a while.

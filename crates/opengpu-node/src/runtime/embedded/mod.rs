@@ -64,6 +64,8 @@ impl EmbeddedRuntime {
         }
         let containers = state.join("containers");
         fs::create_dir_all(&containers).map_err(io_error("create", &containers))?;
+        // One spelling of the path: the names of control groups follow from it.
+        let containers = containers.canonicalize().map_err(io_error("open", &containers))?;
         let images = ImageCache::open(&state.join("images"), Form::RootFolder)?;
         Ok(Self { containers, images, helper, changing: Mutex::new(()) })
     }
@@ -80,6 +82,10 @@ impl EmbeddedRuntime {
         StateFolder::at(self.containers.join(id.as_str()))
     }
 
+    fn cgroup(&self, id: &ContainerId) -> Result<Cgroup, RuntimeError> {
+        Cgroup::of(self.folder(id).path())
+    }
+
     /// What the files say. The second part: nobody is there any more, and something may be left to clean up.
     fn look(&self, id: &ContainerId) -> Result<(ContainerStatus, bool), RuntimeError> {
         let folder = self.folder(id);
@@ -93,7 +99,7 @@ impl EmbeddedRuntime {
         let started = folder.started()?.map(|started| started.at);
         if is_shim_alive {
             let Some(started_at) = started else { return Ok((ContainerStatus::Created, false)) };
-            return match Cgroup::of(id)?.is_frozen() {
+            return match self.cgroup(id)?.is_frozen() {
                 Ok(true) => Ok((ContainerStatus::Paused { started_at }, false)),
                 // An ending container's group may be gone already; its record follows.
                 Ok(false) | Err(_) => Ok((ContainerStatus::Running { started_at }, false)),
@@ -109,8 +115,8 @@ impl EmbeddedRuntime {
 
     /// Ends what a killed shim left behind, one step of it: `true` when nothing is left. Killed processes need a moment
     /// to go, and their group stays until then.
-    fn clean_up(id: &ContainerId) -> Result<bool, RuntimeError> {
-        let cgroup = Cgroup::of(id)?;
+    fn clean_up(&self, id: &ContainerId) -> Result<bool, RuntimeError> {
+        let cgroup = self.cgroup(id)?;
         if !cgroup.exists() {
             return Ok(true);
         }
@@ -118,10 +124,10 @@ impl EmbeddedRuntime {
     }
 
     /// Ends what a killed shim left behind, and waits until it is gone.
-    async fn clean_up_all(id: &ContainerId) -> Result<(), RuntimeError> {
+    async fn clean_up_all(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let mut look_again = tokio::time::interval(CLEAN_UP_INTERVAL);
         let deadline = tokio::time::Instant::now() + SHIM_GRACE;
-        while !Self::clean_up(id)? {
+        while !self.clean_up(id)? {
             if tokio::time::Instant::now() > deadline {
                 return Err(engine(format!("processes of {id} do not end")));
             }
@@ -176,7 +182,7 @@ impl EmbeddedRuntime {
             // Its container has not run, so there is no outcome to wait for.
             shim.signal(SystemSignal::SIGKILL).map_err(|error| engine(format!("kill shim: {error}")))?;
         }
-        let cgroup = Cgroup::of(id)?;
+        let cgroup = self.cgroup(id)?;
         if status.is_alive() && cgroup.exists() {
             cgroup.kill_all()?;
         }
@@ -206,7 +212,7 @@ impl Runtime for EmbeddedRuntime {
             (ContainerStatus::Lost { .. }, _) => return Err(RuntimeError::Lost { id: spec.id.to_string() }),
             _ => return Ok(()),
         }
-        Self::clean_up_all(&spec.id).await?;
+        self.clean_up_all(&spec.id).await?;
         let folder = self.folder(&spec.id);
         let first_id = match folder.spec()? {
             Some(stored) => stored.first_id,
@@ -230,7 +236,7 @@ impl Runtime for EmbeddedRuntime {
         let _changing = self.changing.lock().await;
         let (status, may_be_left) = self.look(id)?;
         if may_be_left {
-            Self::clean_up(id)?;
+            self.clean_up(id)?;
         }
         Ok(status)
     }
@@ -250,7 +256,7 @@ impl Runtime for EmbeddedRuntime {
         match self.look(id)?.0 {
             ContainerStatus::Exited(record) => Ok(record.usage),
             ContainerStatus::Running { .. } | ContainerStatus::Paused { .. } => {
-                let sample = Cgroup::of(id)?.sample();
+                let sample = self.cgroup(id)?.sample();
                 // The group goes when the container ends; then the record has the last counters.
                 sample.or_else(|error| match self.folder(id).exit()? {
                     Some(record) => Ok(record.usage),
@@ -263,14 +269,14 @@ impl Runtime for EmbeddedRuntime {
 
     async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match self.look(id)?.0 {
-            ContainerStatus::Running { .. } | ContainerStatus::Paused { .. } => Cgroup::of(id)?.set_frozen(true),
+            ContainerStatus::Running { .. } | ContainerStatus::Paused { .. } => self.cgroup(id)?.set_frozen(true),
             _ => Err(RuntimeError::NotRunning { id: id.to_string() }),
         }
     }
 
     async fn resume(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match self.look(id)?.0 {
-            ContainerStatus::Running { .. } | ContainerStatus::Paused { .. } => Cgroup::of(id)?.set_frozen(false),
+            ContainerStatus::Running { .. } | ContainerStatus::Paused { .. } => self.cgroup(id)?.set_frozen(false),
             _ => Err(RuntimeError::NotRunning { id: id.to_string() }),
         }
     }
@@ -280,7 +286,7 @@ impl Runtime for EmbeddedRuntime {
         if !status.is_alive() {
             return Ok(());
         }
-        let cgroup = Cgroup::of(id)?;
+        let cgroup = self.cgroup(id)?;
         if signal == Signal::Kill {
             return if cgroup.exists() { cgroup.kill_all().map(drop) } else { Ok(()) };
         }
@@ -301,7 +307,7 @@ impl Runtime for EmbeddedRuntime {
             return Ok(());
         }
         self.end(id).await?;
-        Self::clean_up_all(id).await?;
+        self.clean_up_all(id).await?;
         folder.remove()
     }
 
