@@ -16,6 +16,7 @@
 //! | [`wire`] | what gateways, nodes and payers send to each other |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod ids;
 pub mod job;

@@ -1,6 +1,8 @@
 //! Rust and Solidity compute the same: the files in `contracts/test/vectors` are written by the contracts' own tests, and
 //! read here.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use opengpu_core::ids::ChainId;
