@@ -1,0 +1,95 @@
+//! `opengpu wallet`: credits of the Cloud Wallet.
+
+use opengpu_core::money::Amount;
+use serde::Serialize;
+
+use super::Context;
+use crate::args::{Transfer, Wallet};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::output::{TokenName, print_json, print_line, table};
+use crate::session::{Session, chain_failure};
+
+/// One token of the payer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    token: String,
+    decimals: u8,
+    /// Spendable by jobs, base units.
+    credits: Amount,
+    /// Outside the wallet, base units.
+    tokens: Amount,
+}
+
+/// Shows or moves credits.
+pub(crate) async fn wallet(context: &Context, command: &Wallet) -> Outcome {
+    let session = Session::open(&context.home, &context.global).await?;
+    match command {
+        Wallet::Show => show(context, &session).await,
+        Wallet::Deposit(transfer) => deposit(context, &session, transfer).await,
+        Wallet::Withdraw(transfer) => withdraw(context, &session, transfer).await,
+    }
+}
+
+async fn show(context: &Context, session: &Session) -> Outcome {
+    let mut rows = Vec::new();
+    for info in &session.profile.network.contracts.tokens {
+        rows.push(Row {
+            token: info.symbol.clone(),
+            decimals: info.decimals,
+            credits: session.credits(info.address).await?,
+            tokens: session.tokens(info.address).await?,
+        });
+    }
+    if context.global.json {
+        return print_json(&serde_json::json!({ "account": session.payer(), "balances": rows }));
+    }
+    print_line(&format!("account {} on {}", session.payer(), session.profile.name))?;
+    let lines = rows.iter().map(|row| {
+        let [credits, tokens] = [row.credits, row.tokens].map(|amount| amount.format_units(row.decimals));
+        [row.token.clone(), credits, tokens]
+    });
+    print_line(&table(["TOKEN", "CREDITS", "OUTSIDE"], lines.collect()))
+}
+
+async fn deposit(context: &Context, session: &Session, transfer: &Transfer) -> Outcome {
+    let (token, name) = session.token(&transfer.token)?;
+    let amount = positive(&name, &transfer.amount)?;
+    let tokens = session.tokens(token).await?;
+    enough(&name, amount, tokens, "outside the wallet", "send that account some first")?;
+    session.chain.deposit(token, amount).await.map_err(chain_failure)?;
+    moved(context, session, transfer, "deposited").await
+}
+
+async fn withdraw(context: &Context, session: &Session, transfer: &Transfer) -> Outcome {
+    let (token, name) = session.token(&transfer.token)?;
+    let amount = positive(&name, &transfer.amount)?;
+    let credits = session.credits(token).await?;
+    enough(&name, amount, credits, "in credits that no job has locked", "`opengpu wallet show` shows what there is")?;
+    session.chain.withdraw(token, amount, session.payer()).await.map_err(chain_failure)?;
+    moved(context, session, transfer, "withdrew").await
+}
+
+fn positive(name: &TokenName, text: &str) -> Outcome<Amount> {
+    match name.parse(text)? {
+        Amount::ZERO => Err(Failure::usage("the amount is 0").hint("for example `opengpu wallet deposit 5`")),
+        amount => Ok(amount),
+    }
+}
+
+fn enough(name: &TokenName, wanted: Amount, there: Amount, place: &str, hint: &str) -> Outcome {
+    if wanted <= there {
+        return Ok(());
+    }
+    let message = format!("you have {} {place}, not {}", name.show(there), name.show(wanted));
+    Err(Failure::new(Kind::Budget, message).hint(hint))
+}
+
+async fn moved(context: &Context, session: &Session, transfer: &Transfer, what: &str) -> Outcome {
+    let (token, name) = session.token(&transfer.token)?;
+    let credits = session.credits(token).await?;
+    if context.global.json {
+        return print_json(&serde_json::json!({ "token": name.symbol, "credits": credits }));
+    }
+    print_line(&format!("{what} {} {}; credits are now {}", transfer.amount, name.symbol, name.show(credits)))
+}

@@ -1,0 +1,118 @@
+//! The first half of a job: everything up to a locked escrow and uploaded artifacts.
+
+use std::path::PathBuf;
+
+use opengpu_core::wire::SignedStop;
+
+use super::artifacts::{Artifacts, gather};
+use super::collect::check_output_folder;
+use super::market::{Offer, Purchase};
+use super::plan::Wish;
+use super::record::{JobRecord, Records};
+use super::story::{Happening, Story};
+use crate::args;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::interrupts::Interrupts;
+use crate::output::short;
+use crate::session::Session;
+
+/// What to run, with everything named by its content.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    purchase: Purchase,
+    artifacts: Artifacts,
+}
+
+/// Reads the command line, names image and input, and makes sure that the credits suffice. Nothing is signed yet.
+pub(crate) async fn prepare(session: &Session, args: &args::Run, story: &mut dyn Story) -> Outcome<Prepared> {
+    let wish = Wish::from_args(args)?;
+    let (token, token_name) = session.token(&args.token)?;
+    let max_cost = token_name.parse(&args.max_cost)?;
+    if let Some(folder) = &args.output {
+        check_output_folder(folder)?;
+    }
+    let info = session.gateway.info().await?;
+    if info.domain != session.domain() {
+        return Err(Failure::error(format_args!("the gateway at {} serves another network", session.gateway.url()))
+            .hint(format_args!("check the gateways of network `{}` in the config", session.profile.name)));
+    }
+    let artifacts = gather(&args.image, args.input.as_deref()).await?;
+    let spec = wish.spec(artifacts.image.clone(), artifacts.input.clone(), session.chain_id())?;
+    story.tell(&Happening::Prepared {
+        image: artifacts.image.digest,
+        input: artifacts.input.as_ref().map(|input| (&input.cid, input.bytes)),
+    });
+    let purchase = Purchase {
+        wish,
+        spec,
+        signer: if args.self_sign { session.payer() } else { info.agent },
+        token,
+        token_name,
+        max_cost,
+    };
+    purchase.check_credits(session).await?;
+    Ok(Prepared { purchase, artifacts })
+}
+
+impl Prepared {
+    /// Posts the order, gathers bids and chooses one.
+    pub(crate) async fn offer(&self, session: &Session, story: &mut dyn Story) -> Outcome<Offer> {
+        self.purchase.offer(session, story).await
+    }
+
+    /// Locks the escrow and keeps a record of the job.
+    pub(crate) async fn accept(
+        &self,
+        session: &Session,
+        args: &args::Run,
+        offer: Offer,
+        story: &mut dyn Story,
+    ) -> Outcome<JobRecord> {
+        let sent = session.match_order(&offer.order, &offer.bid).await.map_err(|failure| {
+            failure.hint("nothing is locked; run the same command again")
+        })?;
+        let job_id = offer.bid.bid.job_id;
+        story.tell(&Happening::Matched {
+            locked: self.purchase.max_cost,
+            gas: sent.gas_used,
+        });
+        let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}-{}", args.folder_prefix, short(job_id))));
+        let record = JobRecord {
+            job_id,
+            network: session.profile.name.clone(),
+            image: args.image.clone(),
+            ordered_at: session.now().await?,
+            order: offer.order,
+            bid: offer.bid,
+            quote: offer.quote,
+            match_gas: sent.gas_used,
+            output: std::path::absolute(&output).or_fail("cannot use the output folder")?,
+        };
+        Records::of(&session.home).save(&record)?;
+        Ok(record)
+    }
+
+    /// Hands image and input to the gateway, where the node fetches them. Interrupted, it asks the job to stop: without them
+    /// it cannot run.
+    pub(crate) async fn upload(
+        &self,
+        session: &Session,
+        record: &JobRecord,
+        story: &mut dyn Story,
+        interrupts: &mut Interrupts,
+    ) -> Outcome {
+        let work = async {
+            for (what, cid, bytes) in &self.artifacts.uploads {
+                session.gateway.upload(record.job_id, &self.artifacts.store, *cid).await?;
+                story.tell(&Happening::Uploaded(what, *bytes));
+            }
+            Ok(())
+        };
+        let outcome = interrupts.or(work).await;
+        if outcome.is_err() {
+            let stop = SignedStop::sign(session.domain(), record.job_id, &session.key);
+            session.gateway.post_stop(&stop).await?;
+        }
+        outcome.map_err(|failure| failure.hint("the job was asked to stop; its escrow comes back"))
+    }
+}

@@ -1,0 +1,248 @@
+//! A connection to one network as one payer: chain, gateway and key. All calls to the chain go through here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use opengpu_chain::keys::KeyFiles;
+use opengpu_chain::{ChainClient, ChainError, Network, Sent};
+use opengpu_core::Address;
+use opengpu_core::ids::{ChainId, JobId, NodeId};
+use opengpu_core::job::JobState;
+use opengpu_core::money::Amount;
+use opengpu_core::order::Domain;
+use opengpu_core::sign::SecretKey;
+use opengpu_core::wire::{SignedBid, SignedOrder};
+use reqwest::Url;
+
+use crate::args::Global;
+use crate::client::GatewayClient;
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::home::{Home, LOCAL, NetworkConfig};
+use crate::network::LocalNetwork;
+use crate::output::TokenName;
+
+/// How often a local chain is asked where a job stands.
+const LOCAL_LOOK: Duration = Duration::from_millis(500);
+/// The same elsewhere: about a rollup's block.
+const REMOTE_LOOK: Duration = Duration::from_secs(2);
+
+/// What is known of a network before anything is asked of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    /// Its name in the config.
+    pub(crate) name: String,
+    /// Chain and contracts.
+    pub(crate) network: Network,
+    /// Gateways, the preferred one first.
+    pub(crate) gateways: Vec<Url>,
+    /// The payer's key.
+    pub(crate) key: KeyFiles,
+}
+
+impl Profile {
+    /// The network the command line, the environment or the config names; `local` without any.
+    pub(crate) fn choose(home: &Home, global: &Global) -> Outcome<Self> {
+        let config = home.config()?;
+        let named = global.network.clone().or(config.default_network);
+        let name = named.unwrap_or_else(|| LOCAL.to_owned());
+        match config.network.get(&name) {
+            Some(entry) => Self::configured(home, name, entry),
+            None if name == LOCAL => Self::local(home),
+            None => {
+                let mut known: Vec<&str> = config.network.keys().map(String::as_str).collect();
+                known.push(LOCAL);
+                Err(Failure::usage(format_args!("there is no network `{name}`; there are {}", known.join(", ")))
+                    .hint(format_args!("add [network.{name}] to {}", home.join("config.toml").display())))
+            }
+        }
+    }
+
+    fn local(home: &Home) -> Outcome<Self> {
+        let local = LocalNetwork::of(home);
+        let state = local.state()?.ok_or_else(|| {
+            Failure::error("there is no local network yet").hint("`opengpu up` starts one")
+        })?;
+        Ok(Self {
+            name: LOCAL.to_owned(),
+            gateways: vec![state.gateway_url()?],
+            key: environment_key().unwrap_or_else(|| local.payer_key()),
+            network: state.network,
+        })
+    }
+
+    fn configured(home: &Home, name: String, entry: &NetworkConfig) -> Outcome<Self> {
+        let mut network = Network::load(&home.join(&entry.deployment)).map_err(|error| {
+            Failure::usage(&error).hint(format_args!("network.{name}.deployment names that file"))
+        })?;
+        network.rpc_url = entry.rpc.clone().unwrap_or(network.rpc_url);
+        let gateways = entry.gateways.iter().map(|text| parse_url(text)).collect::<Outcome<Vec<_>>>()?;
+        if gateways.is_empty() {
+            return Err(Failure::usage(format_args!("network `{name}` has no gateway"))
+                .hint(format_args!("set gateways = [\"https://…\"] in [network.{name}]")));
+        }
+        let configured = entry.keystore.as_ref().zip(entry.password_file.as_ref()).map(|(key, password)| KeyFiles {
+            key: home.join(key),
+            password: home.join(password),
+        });
+        let key = environment_key().or(configured).ok_or_else(|| {
+            Failure::usage(format_args!("network `{name}` has no key to pay with"))
+                .hint("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE, or keystore and password-file in the config")
+        })?;
+        Ok(Self {
+            name,
+            network,
+            gateways,
+            key,
+        })
+    }
+}
+
+fn environment_key() -> Option<KeyFiles> {
+    KeyFiles::from_environment().ok()
+}
+
+/// Reads a URL.
+pub(crate) fn parse_url(text: &str) -> Outcome<Url> {
+    text.parse().map_err(|error| Failure::usage(format_args!("`{text}` is not a URL: {error}")).hint("for example http://127.0.0.1:8640"))
+}
+
+/// An open connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// Where to.
+    pub(crate) profile: Profile,
+    /// The chain, with the payer's key.
+    pub(crate) chain: ChainClient,
+    /// The preferred gateway.
+    pub(crate) gateway: GatewayClient,
+    /// The payer's key.
+    pub(crate) key: SecretKey,
+    /// The user's folder.
+    pub(crate) home: Home,
+}
+
+impl Session {
+    /// Connects to the chain and unlocks the key. The gateway is not asked yet.
+    pub(crate) async fn open(home: &Home, global: &Global) -> Outcome<Self> {
+        Self::with_profile(home, Profile::choose(home, global)?).await
+    }
+
+    /// The same for a profile already chosen.
+    pub(crate) async fn with_profile(home: &Home, profile: Profile) -> Outcome<Self> {
+        let files = profile.key.clone();
+        let key = tokio::task::spawn_blocking(move || files.load()).await.or_fail("cannot read the key")?;
+        let key = key.map_err(|error| {
+            Failure::error(format_args!("cannot read the key: {error}"))
+                .hint("OPENGPU_KEY_FILE names the keystore, OPENGPU_PASSWORD_FILE the file with its password")
+        })?;
+        let chain = ChainClient::connect(&profile.network, Some(key.clone())).await.map_err(chain_failure)?;
+        let url = profile.gateways.first().cloned().ok_or_else(|| Failure::usage("no gateway is configured"))?;
+        let gateway = GatewayClient::new(url, profile.network.domain(), key.clone())?;
+        Ok(Self {
+            profile,
+            chain,
+            gateway,
+            key,
+            home: home.clone(),
+        })
+    }
+
+    /// Where signatures are valid.
+    pub(crate) fn domain(&self) -> Domain {
+        self.profile.network.domain()
+    }
+
+    /// The payer.
+    pub(crate) fn payer(&self) -> Address {
+        self.key.address()
+    }
+
+    /// The chain's id.
+    pub(crate) fn chain_id(&self) -> ChainId {
+        self.profile.network.chain_id
+    }
+
+    /// How often to ask the chain where a job stands.
+    pub(crate) fn chain_look(&self) -> Duration {
+        if self.chain_id() == ChainId::LOCAL { LOCAL_LOOK } else { REMOTE_LOOK }
+    }
+
+    /// A listed token by its symbol.
+    pub(crate) fn token(&self, symbol: &str) -> Outcome<(Address, TokenName)> {
+        let info = self.profile.network.token(symbol).map_err(|error| Failure::usage(&error).hint("--token takes one of those"))?;
+        let name = TokenName {
+            symbol: info.symbol.clone(),
+            decimals: info.decimals,
+        };
+        Ok((info.address, name))
+    }
+
+    /// How to write amounts of a token by its symbol.
+    pub(crate) fn token_name_of(&self, symbol: &str) -> TokenName {
+        let known = self.profile.network.token(symbol).ok();
+        TokenName {
+            symbol: symbol.to_owned(),
+            decimals: known.map_or(0, |info| info.decimals),
+        }
+    }
+
+    /// How to write amounts of a token; one the network does not name is shown in base units of its address.
+    pub(crate) fn token_name(&self, address: Address) -> TokenName {
+        match self.profile.network.token_at(address) {
+            Some(info) => TokenName { symbol: info.symbol.clone(), decimals: info.decimals },
+            None => TokenName { symbol: address.to_string(), decimals: 0 },
+        }
+    }
+
+    /// The chain's clock, unix seconds.
+    pub(crate) async fn now(&self) -> Outcome<u64> {
+        self.chain.now().await.map_err(chain_failure)
+    }
+
+    /// Where a job stands.
+    pub(crate) async fn state_of(&self, job: JobId) -> Result<JobState, ChainError> {
+        Ok(self.chain.job(job).await?.state)
+    }
+
+    /// The payer's credits that are not locked.
+    pub(crate) async fn credits(&self, token: Address) -> Outcome<Amount> {
+        self.chain.credits(self.payer(), token).await.map_err(chain_failure)
+    }
+
+    /// The payer's tokens outside the wallet.
+    pub(crate) async fn tokens(&self, token: Address) -> Outcome<Amount> {
+        self.chain.token_balance(self.payer(), token).await.map_err(chain_failure)
+    }
+
+    /// The most a job may lock on a node of tier 0.
+    pub(crate) async fn t0_cap(&self, token: Address) -> Outcome<Amount> {
+        Ok(self.chain.token(token).await.map_err(chain_failure)?.t0_cap)
+    }
+
+    /// What the registry says of a node.
+    pub(crate) async fn node(&self, node: NodeId) -> Outcome<opengpu_chain::NodeOnChain> {
+        self.chain.node(node).await.map_err(chain_failure)
+    }
+
+    /// Locks the escrow on the node whose bid is given.
+    pub(crate) async fn match_order(&self, order: &SignedOrder, bid: &SignedBid) -> Outcome<Sent> {
+        self.chain.match_order(&order.order, &order.signature, bid).await.map_err(chain_failure)
+    }
+}
+
+/// Turns the chain's error into a failure with what to try.
+pub(crate) fn chain_failure(error: ChainError) -> Failure {
+    let is_budget = error.revert().is_some_and(|revert| {
+        matches!(revert.name.as_str(), "CloudWallet_CreditsTooLow" | "CloudWallet_BudgetTooLow")
+    });
+    let failure = Failure::new(if is_budget { Kind::Budget } else { Kind::Error }, &error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Where the payer's jobs keep blocks between download and export.
+pub(crate) fn store_folder(home: &Home) -> PathBuf {
+    home.join("store")
+}
