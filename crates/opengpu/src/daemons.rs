@@ -77,19 +77,21 @@ pub(crate) async fn run_node(path: &Path) -> Outcome {
     let shutdown = shutdown_at(Interrupts::listen()?);
     let file: NodeFile = read(path)?;
     let key = load_key(file.key.clone()).await?;
-    opengpu_node::run(file.config(key)?, shutdown).await.or_fail("the node ended")
+    let node = opengpu_node::run(file.config(key)?, shutdown).await.or_fail("the node did not start")?;
+    node.finished().await;
+    Ok(())
 }
 
 /// Says in one line what is missing when no container engine can run here.
 pub(crate) async fn check_runtime(node: &Path) -> Outcome {
-    choose_runtime(&containers(node)).await.map(drop).map_err(|error| {
+    choose_runtime(&runtime_state(node)).await.map(drop).map_err(|error| {
         Failure::error(with_sources(&error)).hint("run as root on Linux, or start Docker")
     })
 }
 
 /// Ends and forgets every container of a node that is down: nobody would pay for or stop them.
 pub(crate) async fn end_jobs(node: &Path) -> Outcome {
-    let state = containers(node);
+    let state = runtime_state(node);
     if !state.exists() {
         return Ok(());
     }
@@ -103,7 +105,7 @@ pub(crate) async fn end_jobs(node: &Path) -> Outcome {
     Ok(())
 }
 
-/// Where a node's runtime keeps its state.
-fn containers(node: &Path) -> PathBuf {
-    node.join("containers")
+/// Where a node keeps its containers, as `opengpu_node::run` does.
+fn runtime_state(node: &Path) -> PathBuf {
+    node.join("runtime")
 }
