@@ -82,8 +82,8 @@ const SENTENCES: &[(&str, &str)] = &[
     ("JobMarket_ExtensionUsed", "extension {digest} was used before"),
     ("JobMarket_NotAllowed", "{caller} may not do this with the job"),
     (
-        "JobMarket_NotTheDeclaredVoucher",
-        "the voucher shown as declared is not the one the report declared",
+        "JobMarket_NotTheDeclared",
+        "what is shown as declared hashes to {given}, what was declared to {declared}",
     ),
     ("JobMarket_OutOfRange", "{field} is {value}, outside {min} to {max}"),
     (
@@ -363,7 +363,7 @@ mod tests {
             "the contract refused: too late"
         );
         assert_eq!(
-            decode(&Panic::from(0x11u8).abi_encode()).text,
+            decode(&Panic::from(0x11u64).abi_encode()).text,
             "the contract failed with panic code 0x11"
         );
         assert_eq!(decode(&[1, 2, 3, 4]).name, "0x01020304");

@@ -3,7 +3,8 @@
 use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::Bytes;
 use alloy::providers::Provider as _;
-use opengpu_core::ids::{JobId, NodeId, Sha256Digest};
+use alloy::providers::ext::AnvilApi as _;
+use opengpu_core::ids::{ChainId, JobId, NodeId, Sha256Digest};
 use opengpu_core::job::{JobHash, JobState, UsdRate};
 use opengpu_core::money::{Amount, Shares};
 use opengpu_core::order::Order;
@@ -154,6 +155,23 @@ impl ChainClient {
     /// [`ChainError::Unreachable`].
     pub async fn now(&self) -> Result<u64, ChainError> {
         Ok(self.head().await?.timestamp)
+    }
+
+    /// Moves a local chain's clock forward by some seconds and mines a block there; returns the new time.
+    ///
+    /// # Errors
+    /// [`ChainError::WrongChain`] anywhere but on a local chain.
+    pub async fn advance_time(&self, seconds: u64) -> Result<u64, ChainError> {
+        let found = self.network().chain_id;
+        if found != ChainId::LOCAL {
+            return Err(ChainError::WrongChain {
+                expected: ChainId::LOCAL,
+                found,
+            });
+        }
+        self.provider().anvil_increase_time(seconds).await.map_err(|error| self.transport(error))?;
+        self.provider().anvil_mine(Some(1), None).await.map_err(|error| self.transport(error))?;
+        self.now().await
     }
 
     /// Where a job stands.
@@ -341,6 +359,14 @@ impl ChainClient {
             .get_balance(account)
             .await
             .map_err(|error| self.transport(error))
+    }
+
+    /// How many transactions of an account are in blocks.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`].
+    pub async fn transactions_of(&self, account: Address) -> Result<u64, ChainError> {
+        self.provider().get_transaction_count(account).await.map_err(|error| self.transport(error))
     }
 
     /// Whether a match would accept this signature of the order: by the payer's key, by its ERC-1271 wallet, or by its budget's key.
