@@ -117,10 +117,7 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
     // ------------------------------------------------------------------------------------------------------------------------------- budgets
 
     /// @inheritdoc ICloudWallet
-    function openBudget(uint256 parent, address key, address token, uint128 cap, uint128 perJob, uint40 expiresAt)
-        external
-        returns (uint256 budget)
-    {
+    function openBudget(uint256 parent, address key, address token, uint128 cap, uint128 perJob, uint40 expiresAt) external returns (uint256 budget) {
         // Check
         if (key == address(0) || token == address(0)) revert CloudWallet_ZeroAddress();
         address payer = msg.sender;

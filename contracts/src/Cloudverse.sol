@@ -14,12 +14,8 @@ contract Cloudverse is CloudWallet, JobMarket {
     /// @param staking_ Staking contract or zero while there is none.
     /// @param disputes_ Disputes contract or zero while there is none: V2 orders are refused then.
     /// @param responseWindowSeconds_ How long a report may be answered: 1 minute to 1 hour, from 15 seconds on chain 31337.
-    constructor(
-        address openToken_,
-        address nodeRegistry_,
-        address governance_,
-        address staking_,
-        address disputes_,
-        uint256 responseWindowSeconds_
-    ) CloudWallet(openToken_, governance_, staking_) JobMarket(nodeRegistry_, disputes_, responseWindowSeconds_) {}
+    constructor(address openToken_, address nodeRegistry_, address governance_, address staking_, address disputes_, uint256 responseWindowSeconds_)
+        CloudWallet(openToken_, governance_, staking_)
+        JobMarket(nodeRegistry_, disputes_, responseWindowSeconds_)
+    {}
 }

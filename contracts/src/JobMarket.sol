@@ -73,10 +73,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     // ------------------------------------------------------------------------------------------------------------------- matching and extending
 
     /// @inheritdoc IJobMarket
-    function matchOrder(Order calldata order, bytes calldata orderSig, Bid calldata bid, bytes calldata bidSig)
-        external
-        returns (bytes32 jobId)
-    {
+    function matchOrder(Order calldata order, bytes calldata orderSig, Bid calldata bid, bytes calldata bidSig) external returns (bytes32 jobId) {
         // Check
         jobId = _newJobId(order);
         _requireOrder(order);
@@ -107,9 +104,7 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     }
 
     /// @inheritdoc IJobMarket
-    function rematch(Order calldata order, Terms calldata terms, Progress calldata progress, Bid calldata bid, bytes calldata bidSig)
-        external
-    {
+    function rematch(Order calldata order, Terms calldata terms, Progress calldata progress, Bid calldata bid, bytes calldata bidSig) external {
         // Check. The order's own expiry is about its first match; the payer's side now chooses a fresh bid.
         Job memory job = _load(jobIdOf(order), terms, progress, JobState.Interrupted);
         _requireBefore(job.since + REMATCH_SECONDS);
@@ -205,9 +200,10 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     function _ratesOf(address payer, uint256 usdRate, uint256 nodeTier) private view returns (Rates) {
         MatchParameters memory parameters = _matchParameters;
         uint256 discountBps = staking == address(0) ? 0 : Pricing.discountBpsOfTier(IStaking(staking).tierOf(payer));
-        return TermsRates.pack(
-            usdRate, parameters.openRate, parameters.stakersBps, parameters.treasuryBps, discountBps, Pricing.bonusBpsOfTier(nodeTier)
-        );
+        return
+            TermsRates.pack(
+                usdRate, parameters.openRate, parameters.stakersBps, parameters.treasuryBps, discountBps, Pricing.bonusBpsOfTier(nodeTier)
+            );
     }
 
     function _requireOrder(Order calldata order) private view {
@@ -230,13 +226,9 @@ abstract contract JobMarket is IJobMarket, CloudWallet, EIP712 {
     // ---------------------------------------------------------------------------------------------------------------------- paying and closing
 
     /// @inheritdoc IJobMarket
-    function collect(
-        Terms calldata terms,
-        Progress calldata progress,
-        Voucher calldata voucher,
-        bytes calldata operatorSig,
-        bytes calldata signerSig
-    ) external {
+    function collect(Terms calldata terms, Progress calldata progress, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
+        external
+    {
         // Check
         Job memory job = _load(voucher.jobId, terms, progress, JobState.Matched);
         _requireBefore(_lastDeadline(job));

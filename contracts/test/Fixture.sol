@@ -63,9 +63,7 @@ abstract contract Fixture is Test {
         usdc = IMintable(vm.deployCode("TestStablecoin.sol:TestStablecoin"));
         uint256 nonce = vm.getNonce(address(this));
         address registryAddress = vm.computeCreateAddress(address(this), nonce + 1);
-        cloud = ICloudverse(
-            vm.deployCode("Cloudverse.sol:Cloudverse", abi.encode(open, registryAddress, governance, staking, disputes, WINDOW))
-        );
+        cloud = ICloudverse(vm.deployCode("Cloudverse.sol:Cloudverse", abi.encode(open, registryAddress, governance, staking, disputes, WINDOW)));
         registry = INodeRegistry(vm.deployCode("NodeRegistry.sol:NodeRegistry", abi.encode(open, cloud, governance)));
         assertEq(address(registry), registryAddress);
 
@@ -268,7 +266,9 @@ abstract contract Fixture is Test {
     function _sync() internal {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
-            if (logs[i].emitter == address(cloud) && logs[i].topics.length > 1 && logs[i].topics[1] == jobId) _apply(logs[i].topics[0], logs[i].data);
+            if (logs[i].emitter == address(cloud) && logs[i].topics.length > 1 && logs[i].topics[1] == jobId) {
+                _apply(logs[i].topics[0], logs[i].data);
+            }
         }
         (,,, bytes24 hash) = cloud.jobOf(jobId);
         if (hash != 0) assertEq(hash, cloud.hashTerms(terms, progress), "events do not give the job's terms and progress");

@@ -36,7 +36,14 @@ interface ICloudWallet {
     event Withdrawn(address indexed account, address indexed token, address to, uint256 amount, uint256 credits);
     /// @notice A budget was opened.
     event BudgetOpened(
-        uint256 indexed budget, address indexed payer, address indexed key, uint256 parent, address token, uint128 cap, uint128 perJob, uint40 expiresAt
+        uint256 indexed budget,
+        address indexed payer,
+        address indexed key,
+        uint256 parent,
+        address token,
+        uint128 cap,
+        uint128 perJob,
+        uint40 expiresAt
     );
     /// @notice A budget was revoked, and with it the spending of all its descendants.
     event BudgetRevoked(uint256 indexed budget, address by);

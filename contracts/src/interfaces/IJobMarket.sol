@@ -118,13 +118,8 @@ interface IJobMarket {
     /// @param voucher Newest voucher.
     /// @param operatorSig Operator's, over the voucher.
     /// @param signerSig Signer's, over the voucher.
-    function collect(
-        Terms calldata terms,
-        Progress calldata progress,
-        Voucher calldata voucher,
-        bytes calldata operatorSig,
-        bytes calldata signerSig
-    ) external;
+    function collect(Terms calldata terms, Progress calldata progress, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
+        external;
 
     /// @notice Adds escrow and time to a running attempt. By anyone who has both signatures.
     /// @param terms The job's terms.
@@ -132,13 +127,8 @@ interface IJobMarket {
     /// @param ext The extension; `addCost` or `addSeconds` may be 0.
     /// @param payerSig Payer's (ECDSA or ERC-1271) or budget key's; never the signer's as such.
     /// @param operatorSig Operator's (ECDSA).
-    function extend(
-        Terms calldata terms,
-        Progress calldata progress,
-        Extend calldata ext,
-        bytes calldata payerSig,
-        bytes calldata operatorSig
-    ) external;
+    function extend(Terms calldata terms, Progress calldata progress, Extend calldata ext, bytes calldata payerSig, bytes calldata operatorSig)
+        external;
 
     /// @notice Closes an attempt by a result both sides signed: pays, refunds, counts. A hardware fault (outcome 4) interrupts instead while another
     /// attempt is possible. By anyone.

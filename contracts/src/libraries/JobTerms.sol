@@ -99,7 +99,8 @@ library TermsLimits {
         uint256 attempt_
     ) internal pure returns (Limits) {
         return Limits.wrap(
-            matchedAt_ | maxSeconds_ << 64 | readyWithinSeconds_ << 96 | quotedSeconds_ << 128 | verifyLevel_ << 160 | maxAttempts_ << 168 | attempt_ << 176
+            matchedAt_ | maxSeconds_ << 64 | readyWithinSeconds_ << 96 | quotedSeconds_ << 128 | verifyLevel_ << 160 | maxAttempts_ << 168 | attempt_
+                << 176
         );
     }
 

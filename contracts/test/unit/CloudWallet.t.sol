@@ -150,9 +150,17 @@ contract CloudWalletTest is Fixture {
 
     function test_RevertWhen_AChildIsWiderThanItsParent() public {
         uint256 parent = _open(payer.addr, 0, holder.addr, 100, 10, 1 days, "");
-        _open(holder.addr, parent, stranger, 101, 10, 1 days, abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetTooLow.selector, parent, 100, 101));
         _open(
-            holder.addr, parent, stranger, 100, 11, 1 days, abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetPerJobTooLow.selector, parent, 10, 11)
+            holder.addr, parent, stranger, 101, 10, 1 days, abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetTooLow.selector, parent, 100, 101)
+        );
+        _open(
+            holder.addr,
+            parent,
+            stranger,
+            100,
+            11,
+            1 days,
+            abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetPerJobTooLow.selector, parent, 10, 11)
         );
         _open(
             holder.addr,
@@ -266,7 +274,10 @@ contract CloudWalletTest is Fixture {
         cloud.setListing(token, 1e24, 1e18);
     }
 
-    function _open(address by, uint256 parent, address key, uint128 cap, uint128 perJob, uint256 lifetime, bytes memory err) private returns (uint256) {
+    function _open(address by, uint256 parent, address key, uint128 cap, uint128 perJob, uint256 lifetime, bytes memory err)
+        private
+        returns (uint256)
+    {
         if (err.length != 0) vm.expectRevert(err);
         vm.prank(by);
         return cloud.openBudget(parent, key, address(usdc), cap, perJob, uint40(block.timestamp + lifetime));

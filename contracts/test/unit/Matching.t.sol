@@ -155,9 +155,7 @@ contract MatchingTest is Fixture {
         vm.prank(owner);
         registry.setListPrice(node, 3_599_999);
         Order memory o = _order();
-        _matchReverts(
-            payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_PriceAboveListPrice.selector, 3_600_000, 3_599_999)
-        );
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_PriceAboveListPrice.selector, 3_600_000, 3_599_999));
     }
 
     function test_RevertWhen_TheNodeNeverSetAListPrice() public {

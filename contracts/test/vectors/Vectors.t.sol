@@ -26,7 +26,13 @@ contract VectorsTest is Test {
         _row(
             "domain",
             string.concat(
-                _text("name", "OpenGPU"), ",", _text("version", "1"), ",", _number("chainId", CHAIN_ID), ",", _addr("verifyingContract", VERIFYING_CONTRACT)
+                _text("name", "OpenGPU"),
+                ",",
+                _text("version", "1"),
+                ",",
+                _number("chainId", CHAIN_ID),
+                ",",
+                _addr("verifyingContract", VERIFYING_CONTRACT)
             ),
             string.concat('{"separator":"', vm.toString(separator), '"}')
         );
@@ -48,12 +54,20 @@ contract VectorsTest is Test {
                 string.concat(_word("resultHash", _digest(resultHash)), ",", _number("rating", rating)),
                 harness.hashApprove(_digest(resultHash), rating)
             );
-            Extend memory ext = Extend(jobId, uint128(_pick(seed, 100, type(uint128).max)), uint32(_pick(seed, 101, type(uint32).max)), _pick(seed, 102, type(uint256).max));
+            Extend memory ext = Extend(
+                jobId, uint128(_pick(seed, 100, type(uint128).max)), uint32(_pick(seed, 101, type(uint32).max)), _pick(seed, 102, type(uint256).max)
+            );
             _messageRow(
                 "extend",
                 seed,
                 string.concat(
-                    _word("jobId", ext.jobId), ",", _number("addCost", ext.addCost), ",", _number("addSeconds", ext.addSeconds), ",", _number("salt", ext.salt)
+                    _word("jobId", ext.jobId),
+                    ",",
+                    _number("addCost", ext.addCost),
+                    ",",
+                    _number("addSeconds", ext.addSeconds),
+                    ",",
+                    _number("salt", ext.salt)
                 ),
                 harness.hashExtend(ext)
             );
@@ -123,7 +137,13 @@ contract VectorsTest is Test {
             Pricing.Split memory moved = harness.splitIncrease(oldValue, newValue, rates);
             _row(
                 string.concat("increase ", vm.toString(seed)),
-                string.concat(_number("oldValue", oldValue), ",", _number("newValue", newValue), ",", _sharesJson(1200, 500, discounts[seed % 5], 50 * (seed % 3))),
+                string.concat(
+                    _number("oldValue", oldValue),
+                    ",",
+                    _number("newValue", newValue),
+                    ",",
+                    _sharesJson(1200, 500, discounts[seed % 5], 50 * (seed % 3))
+                ),
                 _splitJson(moved, newValue - oldValue)
             );
         }
@@ -422,7 +442,9 @@ contract VectorsTest is Test {
             ",",
             _number("reportableFrom", p.reportableFrom),
             ",",
-            string.concat(_addr("earlierOwner1", p.earlierOwner1), ",", _addr("earlierOwner2", p.earlierOwner2), ",", _addr("earlierOwner3", p.earlierOwner3))
+            string.concat(
+                _addr("earlierOwner1", p.earlierOwner1), ",", _addr("earlierOwner2", p.earlierOwner2), ",", _addr("earlierOwner3", p.earlierOwner3)
+            )
         );
     }
 
