@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::fetch::{FetchedImage, Source, check, fetch, find};
-use super::manifest::{Descriptor, OCI_MANIFEST, Platform};
+use super::fetch::{FetchedImage, Source, check, fetch, find, read_checked};
+use super::manifest::{Descriptor, Document, OCI_MANIFEST, Platform, parse_document};
 use super::pack::LayoutWriter;
 use super::registry::RegistrySource;
 use super::unpack::{UnpackLimits, Unpacker};
@@ -154,6 +154,30 @@ fn unpack(image: &FetchedImage, blobs: &Path, root: &Path) -> Result<(), ImageEr
         check(&layer.digest, &Digest::from_hash(reader.hash.finalize().into()), diff_id)?;
     }
     Ok(())
+}
+
+/// One checked layer of a layout, opened when needed.
+pub(crate) struct StoredLayer {
+    descriptor: Descriptor,
+    blobs: PathBuf,
+}
+
+impl StoredLayer {
+    /// The layer as uncompressed tar.
+    pub(crate) fn open(&self) -> Result<Box<dyn Read>, ImageError> {
+        decompress(&self.descriptor, &self.blobs)
+    }
+}
+
+/// The configuration's digest and the layers, lowest first, of an image in a layout of this cache.
+pub(crate) fn layers_of(layout: &Path, image: &Digest) -> Result<(Digest, Vec<StoredLayer>), ImageError> {
+    let blobs = layout.join("blobs/sha256");
+    let bytes = read_checked(&blobs.join(image.hex()), image)?;
+    let Document::Manifest(manifest) = parse_document(&bytes)? else {
+        return Err(ImageError::Malformed { reason: "the manifest is an index".to_owned() });
+    };
+    let layers = manifest.layers.into_iter().map(|descriptor| StoredLayer { descriptor, blobs: blobs.clone() });
+    Ok((manifest.config.digest, layers.collect()))
 }
 
 /// Opens a layer as plain tar, by what its first bytes are: media types are often wrong.

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use cache::resolve_image;
-pub(crate) use cache::{Form, ImageCache};
+pub(crate) use cache::{Form, ImageCache, layers_of};
 pub use error::ImageError;
 pub use pack::{PackedImage, pack_binary};
 pub use reference::{Digest, ImageReference};

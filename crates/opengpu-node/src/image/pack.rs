@@ -65,7 +65,9 @@ fn layer(image: &PackedImage, program: &str) -> Result<Vec<u8>, ImageError> {
     files.insert(program.to_owned(), image.binary.clone());
     let mut tar = tar::Builder::new(Vec::new());
     for folder in folders(files.keys().chain(image.links.keys())) {
-        let mut header = header(tar::EntryType::Directory, 0o755, 0);
+        // Docker gives a tmpfs over /tmp the mode of the folder below it.
+        let mode = if folder == "tmp/" { 0o1777 } else { 0o755 };
+        let mut header = header(tar::EntryType::Directory, mode, 0);
         append(&mut tar, &mut header, &folder, &[])?;
     }
     for (path, source) in &files {

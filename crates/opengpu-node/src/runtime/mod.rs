@@ -10,6 +10,7 @@
 
 pub(crate) mod cgroup;
 mod choose;
+mod docker;
 mod embedded;
 mod error;
 mod types;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 
 pub use crate::image::{ImageConfig, ImageReference, PreparedImage};
 pub use choose::choose_runtime;
+pub use docker::DockerRuntime;
 pub use embedded::{EmbeddedRuntime, HelperProgram};
 pub use error::RuntimeError;
 pub use types::{

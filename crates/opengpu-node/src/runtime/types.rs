@@ -84,7 +84,8 @@ pub struct ContainerSpec {
     pub pids_max: u32,
     /// Size of the container's own writable `/tmp`, in bytes; it lives in memory and counts as such.
     pub tmp_bytes: u64,
-    /// Host file that stdout and stderr are appended to, in the order they were written. Created when missing.
+    /// Host file that stdout and stderr are appended to, created when missing. In the order they were written; Docker,
+    /// which has a pipe for each, keeps the order within each.
     pub log_path: PathBuf,
     /// Bytes of log kept; what a program writes above it is read and dropped, with one line that says so.
     pub log_max_bytes: u64,

@@ -35,8 +35,13 @@ impl CappedLog {
         }
     }
 
-    /// A full disk costs log lines, never the job: what cannot be written is dropped.
-    fn keep(&mut self, bytes: &[u8]) {
+    /// Bytes in the file that a program wrote, as far as they fit.
+    pub(crate) fn len(&self) -> u64 {
+        self.limit - self.left
+    }
+
+    /// Appends what fits. A full disk costs log lines, never the job: what cannot be written is dropped.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
         let fitting = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         if self.file.write_all(&bytes[..fitting]).is_ok() {
             self.left -= fitting as u64;

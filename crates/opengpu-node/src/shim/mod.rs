@@ -17,7 +17,7 @@ mod executor;
 pub(crate) mod folder;
 mod mounts;
 mod namespace;
-mod oci_spec;
+pub(crate) mod oci_spec;
 pub(crate) mod process;
 mod run;
 mod seccomp;
@@ -29,6 +29,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::RuntimeError;
+
+pub(crate) use cap_log::CappedLog;
 
 /// Runs a helper when the process's arguments ask for one, and returns its exit code.
 ///

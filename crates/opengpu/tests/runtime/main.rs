@@ -4,6 +4,7 @@
 //! root and skip with one loud line without it.
 
 mod crash;
+mod docker;
 mod embedded;
 mod isolation;
 mod life;
