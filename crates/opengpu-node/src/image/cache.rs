@@ -5,7 +5,7 @@
 //!                            /rootfs/       unpacked (embedded), or
 //!                            /layout/       its blobs as an OCI layout (Docker)
 //! <root>/lock/<manifest hex>                held while one process prepares that image
-//! <root>/incoming/                          half-made folders; emptied when nobody can be working in it
+//! <root>/incoming/                          half-made folders; abandoned ones go when a cache is opened
 //! ```
 //!
 //! A folder under `ready` is complete or not there. Several daemons may share a cache.
@@ -46,6 +46,7 @@ impl ImageCache {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).map_err(ImageError::io("create", folder))?;
         }
+        remove_abandoned(&root.join("incoming"))?;
         Ok(Self { root: root.to_owned(), form })
     }
 
@@ -57,7 +58,7 @@ impl ImageCache {
             return Ok(ready);
         }
         let work = WorkFolder::create(&self.root)?;
-        let source = source_of(image, &work.path)?;
+        let source = source_of(image, &work.path).await?;
         let (digest, manifest) = find(&source, image).await?;
         if let Some(ready) = self.ready(&digest)? {
             return Ok(ready);
@@ -128,17 +129,18 @@ impl Form {
 /// As [`Runtime::prepare_image`](crate::runtime::Runtime::prepare_image).
 pub async fn resolve_image(image: &ImageReference) -> Result<Digest, ImageError> {
     let work = tempfile::tempdir().map_err(ImageError::io("create", std::env::temp_dir()))?;
-    let source = source_of(image, work.path())?;
+    let source = source_of(image, work.path()).await?;
     Ok(find(&source, image).await?.0)
 }
 
-fn source_of(image: &ImageReference, work: &Path) -> Result<Source, ImageError> {
+async fn source_of(image: &ImageReference, work: &Path) -> Result<Source, ImageError> {
     match image {
         ImageReference::Registry { name, .. } => Ok(Source::Registry(RegistrySource::new(name)?)),
         ImageReference::Layout { folder, .. } => Ok(Source::Layout(folder.clone())),
         ImageReference::Archive { file, .. } => {
             let layout = work.join("archive");
-            super::archive::extract_layout(file, &layout)?;
+            let (file, target) = (file.clone(), layout.clone());
+            blocking(move || super::archive::extract_layout(&file, &target)).await?;
             Ok(Source::Layout(layout))
         }
     }
@@ -221,17 +223,19 @@ impl Read for HashingReader {
 struct WorkFolder {
     path: PathBuf,
     _folder: tempfile::TempDir,
+    /// Held while its maker lives, so that nobody takes the folder for abandoned.
+    _lock: File,
 }
 
 impl WorkFolder {
-    /// Also removes folders that a killed maker left: those whose lock nobody holds.
     fn create(root: &Path) -> Result<Self, ImageError> {
         let incoming = root.join("incoming");
         let folder = tempfile::Builder::new()
             .prefix("image-")
             .tempdir_in(&incoming)
             .map_err(ImageError::io("create", &incoming))?;
-        Ok(Self { path: folder.path().to_owned(), _folder: folder })
+        let lock = lock_file(&folder.path().join("lock"))?;
+        Ok(Self { path: folder.path().to_owned(), _folder: folder, _lock: lock })
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, ImageError> {
@@ -239,6 +243,18 @@ impl WorkFolder {
         fs::create_dir_all(&path).map_err(ImageError::io("create", &path))?;
         Ok(path)
     }
+}
+
+/// Removes folders whose maker was killed: those with a lock that nobody holds. One without a lock is being made.
+fn remove_abandoned(incoming: &Path) -> Result<(), ImageError> {
+    for entry in fs::read_dir(incoming).map_err(ImageError::io("read", incoming))? {
+        let path = entry.map_err(ImageError::io("read", incoming))?.path();
+        let Ok(lock) = File::open(path.join("lock")) else { continue };
+        if lock.try_lock().is_ok() {
+            fs::remove_dir_all(&path).map_err(ImageError::io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 fn lock_file(path: &Path) -> Result<File, ImageError> {

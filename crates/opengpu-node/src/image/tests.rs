@@ -322,3 +322,18 @@ fn entry_of(index: &str) -> String {
     let index: serde_json::Value = serde_json::from_str(index).unwrap();
     index["manifests"][0].to_string()
 }
+
+#[tokio::test]
+async fn what_a_killed_daemon_left_half_made_goes_when_the_next_opens_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let incoming = folder.path().join("incoming");
+    for name in ["image-abandoned", "image-busy"] {
+        fs::create_dir_all(incoming.join(name).join("layout")).unwrap();
+        fs::write(incoming.join(name).join("lock"), "").unwrap();
+    }
+    let busy = fs::File::open(incoming.join("image-busy/lock")).unwrap();
+    busy.lock().unwrap();
+    ImageCache::open(folder.path(), Form::Layout).unwrap();
+    assert!(!incoming.join("image-abandoned").exists());
+    assert!(incoming.join("image-busy/layout").exists());
+}

@@ -99,7 +99,9 @@ impl DockerRuntime {
     /// Makes sure that somebody copies the container's output. Cheap when somebody does.
     async fn follow(&self, id: &ContainerId, container: &ContainerInspectResponse) {
         let mut followers = self.followers.lock().await;
-        if followers.contains_key(id) {
+        let is_running = container.state.as_ref().and_then(|state| state.running).unwrap_or(false);
+        // A copy that ended before its container did lost its connection.
+        if followers.get(id).is_some_and(|follower| !(is_running && follower.is_finished())) {
             return;
         }
         let labels = container.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
