@@ -329,3 +329,6 @@ impl Daemon {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

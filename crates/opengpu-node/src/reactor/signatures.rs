@@ -30,7 +30,7 @@ impl Job {
         };
         let is_consistent = *asked == approved.result
             && approved.result.attempt == attempt.terms.attempt()
-            && approved.approve.result_hash == approved.result.struct_hash();
+            && approved.approve.result_hash == approved.result.digest(rules.domain);
         let (operator, signer) = (attempt.terms.operator, attempt.terms.signer);
         let is_signed = approved.operator_signature.is_by(operator, approved.result.digest(rules.domain))
             && approved.signer_signature.is_by(signer, approved.approve.digest(rules.domain));

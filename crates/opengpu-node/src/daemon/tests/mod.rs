@@ -1,0 +1,107 @@
+//! The whole daemon with chain, gateway and containers faked, files and time real: what one job leaves in the world, also when
+//! the daemon is killed again and again.
+
+mod fake_chain;
+mod fake_gateway;
+mod fake_runtime;
+mod world;
+
+use std::time::Duration;
+
+use opengpu_core::order::Outcome;
+
+use world::TestWorld;
+
+#[test]
+fn job_is_bid_for_run_metered_settled_and_cleared_away() {
+    let world = TestWorld::new(Duration::from_millis(5_600));
+    let node = world.start_node();
+    let job = world.post_order();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    world.match_order();
+    world.wait("READY", || world.gateway.steps().contains(&"ready".to_owned()));
+    world.wait("the settlement", || !world.chain.settled().is_empty());
+    world.wait("a clean machine", || world.runtime.ids().is_empty() && !world.job_folder(job).exists());
+    node.kill();
+    let settled = world.chain.settled();
+    assert_eq!(settled.len(), 1);
+    assert_eq!(settled[0].result.outcome, Outcome::Completed);
+    assert_eq!(settled[0].result.billed_millis, 5_600);
+    assert_eq!(world.gateway.refusals(), Vec::<String>::new());
+    assert!(world.gateway.vouchers_signed() >= 2);
+    assert_eq!(world.gateway.log(), b"line 1\nline 2\n");
+    assert_eq!(world.runtime.input_seen(), Some(b"the input".to_vec()));
+    assert_eq!(world.runtime.starts(), 1);
+}
+
+#[test]
+fn daemon_killed_at_twenty_moments_starts_once_bills_once_and_settles_once() {
+    is_killed_twenty_times(7_000);
+}
+
+#[test]
+fn daemon_killed_around_the_end_of_a_short_job_starts_once_bills_once_and_settles_once() {
+    is_killed_twenty_times(700);
+}
+
+fn is_killed_twenty_times(program_millis: u64) {
+    let world = TestWorld::new(Duration::from_millis(program_millis));
+    let mut node = world.start_node();
+    let job = world.post_order();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    world.match_order();
+    // Moments from 5 ms to 600 ms after each start, so that preparing, starting, running and ending are all hit.
+    for round in 0u64..20 {
+        std::thread::sleep(Duration::from_millis(5 + (round * 7_919) % 595));
+        node.kill();
+        node = world.start_node();
+    }
+    world.wait("the settlement", || !world.chain.settled().is_empty());
+    world.wait("a clean machine", || world.runtime.ids().is_empty() && !world.job_folder(job).exists());
+    node.kill();
+    assert_eq!(world.gateway.refusals(), Vec::<String>::new());
+    assert_eq!((world.runtime.starts(), world.chain.settled().len()), (1, 1));
+    assert_eq!(world.chain.settled()[0].result.billed_millis, program_millis);
+}
+
+#[test]
+fn gateway_that_forgets_everything_is_told_again_and_the_job_settles() {
+    let world = TestWorld::new(Duration::from_millis(6_000));
+    let node = world.start_node();
+    world.post_order();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    world.match_order();
+    world.wait("a signed voucher", || world.gateway.vouchers_signed() == 1);
+    world.gateway.forget();
+    world.wait("the bid again", || world.gateway.bid().is_some());
+    world.wait("the settlement", || !world.chain.settled().is_empty());
+    node.kill();
+    assert_eq!(world.chain.settled()[0].result.billed_millis, 6_000);
+    // Its log is whole again, too.
+    assert_eq!(world.gateway.log(), b"line 1\nline 2\n");
+}
+
+#[test]
+fn settlement_a_reorganisation_undid_is_sent_again() {
+    let world = TestWorld::new(Duration::from_millis(300));
+    let node = world.start_node();
+    let job = world.post_order();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    world.match_order();
+    world.wait("the settlement", || !world.chain.settled().is_empty());
+    world.chain.undo_last_block();
+    world.wait("the settlement again", || world.chain.settled().len() == 2);
+    world.wait("a clean machine", || world.runtime.ids().is_empty() && !world.job_folder(job).exists());
+    node.kill();
+    let settled = world.chain.settled();
+    assert_eq!(settled[0], settled[1]);
+}
+
+#[test]
+fn container_without_a_job_is_removed_at_the_start() {
+    let world = TestWorld::new(Duration::from_millis(300));
+    world.runtime.plant("0123456789abcdef0123456789abcdef-1");
+    let node = world.start_node();
+    world.wait("a clean machine", || world.runtime.ids().is_empty());
+    node.kill();
+}
