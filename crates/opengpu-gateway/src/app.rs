@@ -29,10 +29,10 @@ use crate::projector::ChainJob;
 const INDEX_GRACE: Duration = Duration::from_secs(5);
 
 /// How far the chain has been read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Sync {
-    /// Whether everything up to the newest block was read once since the database began.
-    pub(crate) is_complete: bool,
+    /// Series of the database into which everything up to the newest block has been read; another one is still behind.
+    pub(crate) complete_series: Option<String>,
     /// Newest block read.
     pub(crate) block: u64,
     /// Whether the chain node answered last time.
@@ -64,6 +64,11 @@ pub(crate) struct MatchedJob {
 }
 
 impl App {
+    /// Whether the database, as it is now, has caught up with the chain once.
+    pub(crate) fn is_index_complete(&self) -> bool {
+        self.sync.borrow().complete_series.as_deref() == Some(self.db.series().as_str())
+    }
+
     /// Appends to a job's stream and wakes its readers.
     pub(crate) async fn publish(&self, job: JobId, body: &JobEventBody) -> Result<Posted, DbError> {
         let is_new = self.db.append_event(job, self.clock.now_millis(), body).await?;
@@ -88,12 +93,12 @@ impl App {
             return Ok(found);
         }
         let is_order_known = self.db.order(id).await?.is_some();
-        if self.sync.borrow().is_complete && !is_order_known {
+        if self.is_index_complete() && !is_order_known {
             return Err(ApiError::unknown_job(id));
         }
         let notify = self.hub.job(id);
         let found = self.hub.until(&notify, INDEX_GRACE, || self.look_for_match(id)).await?;
-        found.ok_or_else(|| match (self.sync.borrow().is_complete, is_order_known) {
+        found.ok_or_else(|| match (self.is_index_complete(), is_order_known) {
             (false, _) => ApiError::new(Code::Indexing, "the chain is still being read; try again shortly"),
             (true, true) => ApiError::new(Code::NotMatched, format!("job {id} is not matched on chain (yet)")),
             (true, false) => ApiError::unknown_job(id),
@@ -122,7 +127,7 @@ impl App {
         if self.db.chain_job(id).await?.is_some() || self.db.order(id).await?.is_some() {
             return Ok(());
         }
-        if !self.sync.borrow().is_complete {
+        if !self.is_index_complete() {
             return Err(ApiError::new(
                 Code::Indexing,
                 "the chain is still being read; try again shortly",

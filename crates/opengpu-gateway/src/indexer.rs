@@ -50,7 +50,6 @@ pub(crate) async fn read_chain(app: Arc<App>) {
         };
         match ended {
             Ended::Reborn => {
-                app.sync.send_modify(|sync| sync.is_complete = false);
                 app.hub.everything_changed();
             }
             Ended::Failed(cause) => {
@@ -95,16 +94,18 @@ async fn take_next(app: &App, series: &str, feed: &mut dyn Feed) -> Result<(), E
         at_millis: app.clock.now_millis(),
     };
     let changed = app.db.take_in(&piece).await?;
-    note_progress(&app.sync, &batch);
+    note_progress(&app.sync, series, &batch);
     for job in changed {
         app.hub.job_changed(job);
     }
     Ok(())
 }
 
-fn note_progress(sync: &watch::Sender<Sync>, batch: &Batch) {
+fn note_progress(sync: &watch::Sender<Sync>, series: &str, batch: &Batch) {
     sync.send_modify(|sync| {
-        sync.is_complete |= batch.is_newest;
+        if batch.is_newest {
+            sync.complete_series = Some(series.to_owned());
+        }
         sync.block = batch.head.block;
         sync.is_reachable = true;
     });

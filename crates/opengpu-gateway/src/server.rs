@@ -225,7 +225,7 @@ async fn sweep_all(app: &App) {
     let before = app.clock.now_seconds().saturating_sub(DEAD_ORDER_SECONDS);
     let block = app.sync.borrow().block;
     // While the chain is being read, orders of jobs on chain look dead.
-    if app.sync.borrow().is_complete {
+    if app.is_index_complete() {
         let swept = async {
             app.db.sweep_orders(before).await?;
             app.db.sweep_versions(block).await

@@ -29,8 +29,8 @@ pub(crate) async fn keep_watch(app: Arc<App>) {
             _ = often.tick() => {}
             () = app.shutdown.cancelled() => return,
         }
-        let sync = *app.sync.borrow();
-        if !sync.is_complete || !sync.is_reachable || series.has_changed().unwrap_or(false) {
+        let is_reachable = app.sync.borrow().is_reachable;
+        if !app.is_index_complete() || !is_reachable || series.has_changed().unwrap_or(false) {
             // What we missed meanwhile is not the nodes' silence.
             series.mark_unchanged();
             listening_since_millis = app.clock.now_millis();

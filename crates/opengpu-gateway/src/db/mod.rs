@@ -96,6 +96,11 @@ impl Db {
         self.series.subscribe()
     }
 
+    /// The series of the file as of the last query.
+    pub(crate) fn series(&self) -> String {
+        self.series.borrow().clone()
+    }
+
     /// Begins the file anew if it is gone; called by every query, and from time to time while there are none.
     pub(crate) async fn heal(&self) -> Result<(), DbError> {
         self.current().await.map(|_| ())

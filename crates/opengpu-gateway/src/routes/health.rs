@@ -27,11 +27,11 @@ pub(super) async fn alive(State(app): State<Arc<App>>) -> Json<Health> {
 /// `GET /readyz`: database and chain are there and the chain has been read.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<Health> {
     app.db.heal().await?;
-    let sync = *app.sync.borrow();
+    let sync = app.sync.borrow().clone();
     if !sync.is_reachable {
         return Err(ApiError::new(Code::ChainUnreachable, "the chain node does not answer"));
     }
-    if !sync.is_complete {
+    if !app.is_index_complete() {
         let detail = format!("the chain has been read up to block {}", sync.block);
         return Err(ApiError::new(Code::Indexing, detail));
     }
