@@ -261,9 +261,8 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
     function _bookRevenue(address token, uint256 stakers, uint256 treasury) internal {
         Revenue storage booked = _revenue[block.timestamp / 1 weeks][token];
         Revenue memory sum = booked;
-        sum.stakers += uint128(stakers);
-        sum.treasury += uint128(treasury);
-        _revenue[block.timestamp / 1 weeks][token] = sum;
+        booked.stakers = sum.stakers + uint128(stakers);
+        booked.treasury = sum.treasury + uint128(treasury);
     }
 
     function _requireWeekIsOver(uint256 week) private view {

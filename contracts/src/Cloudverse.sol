@@ -3,11 +3,12 @@ pragma solidity 0.8.37;
 
 import {CloudWallet} from "./CloudWallet.sol";
 import {JobMarket} from "./JobMarket.sol";
+import {JobRules} from "./JobRules.sol";
 
 /// @title The contract users talk to: wallet and job market in one
 /// @notice One deployed contract, because two would cost every job about 30,000 gas; two sources by inheritance. Immutable: a new version is a new
 /// contract that users opt in to.
-contract Cloudverse is CloudWallet, JobMarket {
+contract Cloudverse is JobMarket {
     /// @param openToken_ OPEN.
     /// @param nodeRegistry_ Registry of nodes; may be the address it will be deployed to.
     /// @param governance_ Sets listings and fees within hard caps, receives the treasury's part.
@@ -16,6 +17,6 @@ contract Cloudverse is CloudWallet, JobMarket {
     /// @param responseWindowSeconds_ How long a report may be answered: 1 minute to 1 hour, from 15 seconds on chain 31337.
     constructor(address openToken_, address nodeRegistry_, address governance_, address staking_, address disputes_, uint256 responseWindowSeconds_)
         CloudWallet(openToken_, governance_, staking_)
-        JobMarket(nodeRegistry_, disputes_, responseWindowSeconds_)
+        JobRules(nodeRegistry_, disputes_, responseWindowSeconds_)
     {}
 }
