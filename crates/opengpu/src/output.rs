@@ -51,8 +51,12 @@ pub(crate) async fn ask(question: &str) -> Option<String> {
 /// Rows in columns, without lines between them: readable by people, and by `awk`.
 pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
-    table.trim_fmt()
+    table.load_style(presets::NOTHING).add_rows(rows);
+    if header.iter().any(|name| !name.is_empty()) {
+        table.set_header(header);
+    }
+    let text = table.trim_fmt();
+    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// A token as texts need it.

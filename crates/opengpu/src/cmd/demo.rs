@@ -180,6 +180,9 @@ async fn play(
 impl Demo {
     fn new(finished: &Finished, timings: Timings) -> Outcome<Self> {
         let mut value = serde_json::to_value(finished).or_fail("cannot write JSON")?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|name, _| !matches!(name.as_str(), "ending" | "exitCode"));
+        }
         value["receipt"]["verified"] = true.into();
         value["output"] = finished.output.join(PICTURE).display().to_string().into();
         match value {

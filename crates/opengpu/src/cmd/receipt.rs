@@ -82,8 +82,9 @@ fn locate(context: &Context, text: &str) -> Outcome<PathBuf> {
     let config = context.home.config()?;
     let network = context.global.network.clone().or(config.default_network);
     let network = network.unwrap_or_else(|| crate::home::LOCAL.to_owned());
-    let (job, record) = Records::of(&context.home).find(&network, text).map_err(|failure| {
-        Failure::usage(format_args!("{text} is no file, and no job on record")).hint(failure.to_string())
+    let (job, record) = Records::of(&context.home).find(&network, text).map_err(|_| {
+        Failure::usage(format_args!("`{text}` is no file, and no one job on record starts with it"))
+            .hint("name a receipt file, or a job that `opengpu ps --all` lists")
     })?;
     let path = record.map(|record| record.output.join(RECEIPT_FILE)).filter(|path| path.exists());
     path.ok_or_else(|| {

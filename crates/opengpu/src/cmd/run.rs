@@ -7,7 +7,7 @@ use crate::interrupts::Interrupts;
 use crate::job::cosign::Cosigner;
 use crate::job::finish::finish;
 use crate::job::follow::{End, Follower, Learnt, detached_text};
-use crate::job::market::Offer;
+use crate::job::market::{Offer, withdraw};
 use crate::job::record::JobRecord;
 use crate::job::start::{Prepared, prepare};
 use crate::job::story::{LogTo, Story, Teller};
@@ -44,7 +44,10 @@ async fn offer(
     let answer = if context.global.yes { None } else { ask("lock the escrow and run it? [Y/n]").await };
     match answer.as_deref() {
         None | Some("" | "y" | "yes") => Ok((prepared, offer)),
-        Some(_) => Err(Failure::error("not accepted; nothing is locked").hint("--yes accepts without asking")),
+        Some(_) => {
+            withdraw(session, offer.bid.bid.job_id).await;
+            Err(Failure::error("not accepted; nothing is locked").hint("--yes accepts without asking"))
+        }
     }
 }
 

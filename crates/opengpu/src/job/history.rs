@@ -1,7 +1,6 @@
 //! What the chain tells about one job, from its match to its settlement.
 
 use opengpu_chain::{ChainEvent, Envelope};
-use opengpu_core::B256;
 use opengpu_core::ids::NodeId;
 use opengpu_core::job::{Progress, Settlement, Terms};
 use opengpu_core::money::Amount;
@@ -25,10 +24,6 @@ pub(crate) struct History {
     pub(crate) collected_values: Vec<Amount>,
     /// How it was closed; `None` while it is open.
     pub(crate) settlement: Option<Settlement>,
-    /// The transaction that locked the escrow.
-    pub(crate) match_transaction: B256,
-    /// The transaction that closed it; zero while it is open.
-    pub(crate) settle_transaction: B256,
 }
 
 impl History {
@@ -45,8 +40,6 @@ impl History {
             collected: Vec::new(),
             collected_values: Vec::new(),
             settlement: None,
-            match_transaction: events.first().map_or(B256::ZERO, |first| first.transaction),
-            settle_transaction: B256::ZERO,
         };
         events.iter().for_each(|envelope| history.take_in(envelope));
         Ok(history)
@@ -66,7 +59,6 @@ impl History {
             ChainEvent::Interrupted { settlement, .. } => self.collected.push(Parts::from(settlement)),
             ChainEvent::Settled { settlement, .. } => {
                 self.settlement = Some(settlement.clone());
-                self.settle_transaction = envelope.transaction;
             }
             _ => {}
         }

@@ -7,11 +7,11 @@ use opengpu_core::matching::{Candidate, MatchError, Policy, Quote, choose_bid};
 use opengpu_core::money::Amount;
 use opengpu_core::order::Signable;
 use opengpu_core::spec::JobSpec;
-use opengpu_core::wire::{JobEventBody, SignedBid, SignedOrder};
+use opengpu_core::wire::{JobEventBody, SignedBid, SignedOrder, SignedStop};
 use opengpu_core::{Address, U256};
 use tokio::time::Instant;
 
-use super::plan::{Parties, Wish};
+use super::plan::{ORDER_SECONDS, Parties, Wish};
 use super::story::{Happening, Story};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::TokenName;
@@ -71,30 +71,47 @@ impl Purchase {
 
     /// Posts the order and chooses among the bids.
     pub(crate) async fn offer(&self, session: &Session, story: &mut dyn Story) -> Outcome<Offer> {
-        let order = self.sign(session, self.signer, self.max_cost).await?;
+        let order = self.sign(session, self.signer, self.max_cost, ORDER_SECONDS).await?;
         let job = order.order.job_id(session.domain());
         session.gateway.post_order(&order).await?;
         story.tell(&Happening::Ordered(job));
+        let chosen = self.best_bid(session, &order, job, story).await;
+        if chosen.is_err() {
+            withdraw(session, job).await;
+        }
+        let (bid, quote) = chosen?;
+        story.tell(&Happening::Quoted(&bid.bid, quote));
+        Ok(Offer { order, bid, quote })
+    }
+
+    async fn best_bid(
+        &self,
+        session: &Session,
+        order: &SignedOrder,
+        job: JobId,
+        story: &mut dyn Story,
+    ) -> Outcome<(SignedBid, Quote)> {
         let bids = gather_bids(session, job, story).await?;
         if bids.is_empty() {
             return Err(self.nobody_bid(session, story).await);
         }
-        match self.choose(session, &order, job, &bids).await? {
-            Ok((bid, quote)) => {
-                story.tell(&Happening::Quoted(&bid.bid, quote));
-                Ok(Offer { order, bid, quote })
-            }
-            Err(error) => Err(self.no_choice(&error)),
-        }
+        self.choose(session, order, job, &bids).await?.map_err(|error| self.no_choice(&error))
     }
 
-    async fn sign(&self, session: &Session, signer: Address, max_cost: Amount) -> Outcome<SignedOrder> {
+    async fn sign(
+        &self,
+        session: &Session,
+        signer: Address,
+        max_cost: Amount,
+        good_for_seconds: u64,
+    ) -> Outcome<SignedOrder> {
         let parties = Parties {
             payer: session.payer(),
             signer,
             token: self.token,
         };
-        let order = self.wish.order(&self.spec, parties, max_cost, session.now().await?, random_salt())?;
+        let expires_at = session.now().await? + good_for_seconds;
+        let order = self.wish.order(&self.spec, parties, max_cost, expires_at, random_salt())?;
         Ok(SignedOrder {
             signature: order.sign(session.domain(), &session.key).0.to_vec().into(),
             order,
@@ -146,10 +163,11 @@ impl Purchase {
             return Ok(None);
         }
         story.tell(&Happening::Note("no offers; asking what would be enough"));
-        let mut question = self.sign(session, session.payer(), most).await?;
+        let mut question = self.sign(session, session.payer(), most, FIRST_BID.as_secs()).await?;
         let job = question.order.job_id(session.domain());
         session.gateway.post_order(&question).await?;
         let bids = gather_bids(session, job, story).await?;
+        withdraw(session, job).await;
         if bids.is_empty() {
             return Ok(None);
         }
@@ -173,6 +191,15 @@ impl Purchase {
 
 fn is_by(signed: &SignedBid, session: &Session, operator: Address) -> bool {
     signed.signature.is_by(operator, signed.bid.digest(session.domain()))
+}
+
+/// Tells whoever listens that the order will not be matched. Its expiry says the same a little later, so nobody minds when
+/// this does not arrive.
+pub(crate) async fn withdraw(session: &Session, job: JobId) {
+    let stop = SignedStop::sign(session.domain(), job, &session.key);
+    if let Err(error) = session.gateway.post_stop(&stop).await {
+        tracing::info!(%job, %error, "the order was not withdrawn");
+    }
 }
 
 /// Collects bids until a moment after the first one.

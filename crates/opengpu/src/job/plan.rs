@@ -17,8 +17,9 @@ const LOCAL_INTERVAL_SECONDS: u32 = 5;
 const USUAL_INTERVAL_SECONDS: u32 = 60;
 /// Most processes and threads of a job. A multi-core program with its pools stays far below.
 const PIDS: u32 = 4_096;
-/// Seconds an order may wait for its match.
-const ORDER_LIFE_SECONDS: u64 = 600;
+/// Seconds an order may wait for its match: as long as a bid is firm. Nodes go on offering for an order until then, and hold
+/// what they offer, so one that was given up should not live longer.
+pub(crate) const ORDER_SECONDS: u64 = 60;
 
 /// What the spec needs from the command line, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +79,11 @@ impl Wish {
         Ok(spec)
     }
 
-    /// The order for `spec`, good for ten minutes from `now` (unix seconds on the chain's clock).
+    /// The order for `spec`, good until `expires_at` (unix second on the chain's clock).
     ///
     /// It sets no ceiling on hourly prices: the escrow bounds what can be spent, only the payer or its signer may pick a
     /// bid, and a node whose price does not fit still bids, so that the cheapest can be named.
-    pub(crate) fn order(&self, spec: &JobSpec, parties: Parties, max_cost: Amount, now: u64, salt: U256) -> Outcome<Order> {
+    pub(crate) fn order(&self, spec: &JobSpec, parties: Parties, max_cost: Amount, expires_at: u64, salt: U256) -> Outcome<Order> {
         Ok(Order {
             payer: parties.payer,
             budget: BudgetId::default(),
@@ -98,7 +99,7 @@ impl Wish {
             verify_level: 0,
             max_attempts: 1,
             claimable: false,
-            expires_at: now + ORDER_LIFE_SECONDS,
+            expires_at,
             salt,
         })
     }
@@ -181,7 +182,7 @@ mod tests {
         let order = wish.order(&spec, parties, Amount(5), 1_000, U256::from(7)).unwrap();
         assert_eq!(spec.check(order.spec_digest), Ok(()));
         assert_eq!((order.payer, order.signer), (parties.payer, parties.signer));
-        assert_eq!((order.max_seconds, order.expires_at), (600, 1_600));
+        assert_eq!((order.max_seconds, order.expires_at), (600, 1_000));
         assert!(!order.claimable);
     }
 

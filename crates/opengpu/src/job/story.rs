@@ -165,7 +165,7 @@ impl Story for Teller {
             Happening::VoucherSigned(signed) => {
                 let voucher = &signed.voucher;
                 let cost = self.cost(voucher.billed_millis, voucher.egress_bytes);
-                say(&format!("voucher  {} signed by both: {}, {cost}", voucher.seq, show_millis(voucher.billed_millis)));
+                say(&format!("voucher  {} signed by both: covers {}, {cost}", voucher.seq, show_millis(voucher.billed_millis)));
             }
             Happening::Refused(reason) => say(&format!("refused  {reason}")),
             Happening::Log(bytes) => self.log(bytes),
