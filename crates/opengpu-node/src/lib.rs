@@ -14,6 +14,8 @@
 //! | [`clock`] | the clocks all of it is told the time by |
 //! | [`config`] | what a node is told at its start |
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod artifacts;
 pub mod bidder;
 pub mod clock;

@@ -13,9 +13,13 @@ const MAX_BYTES: u64 = 64 << 30;
 
 /// Takes `oci-layout`, `index.json` and `blobs/sha256/<hex>` out of the archive into `folder`, which must not exist.
 pub(crate) fn extract_layout(file: &Path, folder: &Path) -> Result<(), ImageError> {
-    let archive = File::open(file)
-        .map_err(|error| ImageError::NotFound { image: file.display().to_string(), reason: error.to_string() })?;
-    let malformed = |error: io::Error| ImageError::Malformed { reason: format!("archive: {error}") };
+    let archive = File::open(file).map_err(|error| ImageError::NotFound {
+        image: file.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    let malformed = |error: io::Error| ImageError::Malformed {
+        reason: format!("archive: {error}"),
+    };
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(ImageError::io("create", &blobs))?;
     let mut left = MAX_BYTES;
@@ -23,18 +27,28 @@ pub(crate) fn extract_layout(file: &Path, folder: &Path) -> Result<(), ImageErro
     for (count, entry) in archive.entries().map_err(malformed)?.enumerate() {
         let mut entry = entry.map_err(malformed)?;
         if count >= MAX_FILES {
-            return Err(ImageError::TooLarge { what: "files in the archive", limit: MAX_FILES as u64 });
+            return Err(ImageError::TooLarge {
+                what: "files in the archive",
+                limit: MAX_FILES as u64,
+            });
         }
         let path = entry.path_bytes().into_owned();
         let path = path.strip_prefix(b"./").unwrap_or(&path);
-        let Some(name) = std::str::from_utf8(path).ok().filter(|name| is_layout_file(name)) else { continue };
+        let Some(name) = std::str::from_utf8(path).ok().filter(|name| is_layout_file(name)) else {
+            continue;
+        };
         if entry.header().entry_type() != tar::EntryType::Regular {
-            return Err(ImageError::Malformed { reason: format!("archive: {name} is not a file") });
+            return Err(ImageError::Malformed {
+                reason: format!("archive: {name} is not a file"),
+            });
         }
         let target = folder.join(name);
         let mut output = File::create_new(&target).map_err(ImageError::io("create", &target))?;
         let copied = io::copy(&mut entry.by_ref().take(left + 1), &mut output).map_err(malformed)?;
-        left = left.checked_sub(copied).ok_or(ImageError::TooLarge { what: "archive bytes", limit: MAX_BYTES })?;
+        left = left.checked_sub(copied).ok_or(ImageError::TooLarge {
+            what: "archive bytes",
+            limit: MAX_BYTES,
+        })?;
     }
     Ok(())
 }

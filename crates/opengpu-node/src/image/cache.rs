@@ -47,7 +47,10 @@ impl ImageCache {
             fs::create_dir_all(&folder).map_err(ImageError::io("create", folder))?;
         }
         remove_abandoned(&root.join("incoming"))?;
-        Ok(Self { root: root.to_owned(), form })
+        Ok(Self {
+            root: root.to_owned(),
+            form,
+        })
     }
 
     /// Resolves, fetches, checks and unpacks; answered from disk when the digest is known.
@@ -82,9 +85,14 @@ impl ImageCache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ImageError::io("read", path)(error)),
         };
-        let config: ImageConfig = serde_json::from_slice(&bytes)
-            .map_err(|error| ImageError::Malformed { reason: format!("{}: {error}", path.display()) })?;
-        Ok(Some(PreparedImage { digest: digest.clone(), folder: folder.join(self.form.folder()), config }))
+        let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|error| ImageError::Malformed {
+            reason: format!("{}: {error}", path.display()),
+        })?;
+        Ok(Some(PreparedImage {
+            digest: digest.clone(),
+            folder: folder.join(self.form.folder()),
+            config,
+        }))
     }
 
     fn install(&self, work: WorkFolder, image: &FetchedImage, manifest_size: u64) -> Result<PreparedImage, ImageError> {
@@ -101,8 +109,9 @@ impl ImageCache {
                 fs::rename(&layout, &content).map_err(ImageError::io("rename", &content))?;
             }
         }
-        let config = serde_json::to_vec(&image.config.image_config())
-            .map_err(|error| ImageError::Malformed { reason: error.to_string() })?;
+        let config = serde_json::to_vec(&image.config.image_config()).map_err(|error| ImageError::Malformed {
+            reason: error.to_string(),
+        })?;
         let path = target.join("image.json");
         fs::write(&path, config).map_err(ImageError::io("write", path))?;
         // All files of the image before the name that says it is complete: a power cut must not leave a torn image.
@@ -110,7 +119,9 @@ impl ImageCache {
         nix::unistd::syncfs(&handle).map_err(|error| ImageError::io("sync", &target)(error.into()))?;
         let ready = self.root.join("ready").join(image.digest.hex());
         fs::rename(&target, &ready).map_err(ImageError::io("rename", &ready))?;
-        self.ready(&image.digest)?.ok_or_else(|| ImageError::Malformed { reason: "image vanished".to_owned() })
+        self.ready(&image.digest)?.ok_or_else(|| ImageError::Malformed {
+            reason: "image vanished".to_owned(),
+        })
     }
 }
 
@@ -151,9 +162,16 @@ fn unpack(image: &FetchedImage, blobs: &Path, root: &Path) -> Result<(), ImageEr
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).map_err(ImageError::io("open", root))?;
     let mut unpacker = Unpacker::new(root, UnpackLimits::default())?;
     for (layer, diff_id) in image.manifest.layers.iter().zip(&image.config.rootfs.diff_ids) {
-        let mut reader = HashingReader { inner: decompress(layer, blobs)?, hash: Sha256::new() };
+        let mut reader = HashingReader {
+            inner: decompress(layer, blobs)?,
+            hash: Sha256::new(),
+        };
         unpacker.apply(&mut reader)?;
-        check(&layer.digest, &Digest::from_hash(reader.hash.finalize().into()), diff_id)?;
+        check(
+            &layer.digest,
+            &Digest::from_hash(reader.hash.finalize().into()),
+            diff_id,
+        )?;
     }
     Ok(())
 }
@@ -176,9 +194,14 @@ pub(crate) fn layers_of(layout: &Path, image: &Digest) -> Result<(Digest, Vec<St
     let blobs = layout.join("blobs/sha256");
     let bytes = read_checked(&blobs.join(image.hex()), image)?;
     let Document::Manifest(manifest) = parse_document(&bytes)? else {
-        return Err(ImageError::Malformed { reason: "the manifest is an index".to_owned() });
+        return Err(ImageError::Malformed {
+            reason: "the manifest is an index".to_owned(),
+        });
     };
-    let layers = manifest.layers.into_iter().map(|descriptor| StoredLayer { descriptor, blobs: blobs.clone() });
+    let layers = manifest.layers.into_iter().map(|descriptor| StoredLayer {
+        descriptor,
+        blobs: blobs.clone(),
+    });
     Ok((manifest.config.digest, layers.collect()))
 }
 
@@ -200,9 +223,21 @@ fn decompress(layer: &Descriptor, blobs: &Path) -> Result<Box<dyn Read>, ImageEr
 }
 
 fn complete_layout(image: &FetchedImage, layout: &Path, size: u64) -> Result<(), ImageError> {
-    let media_type = image.manifest.media_type.clone().unwrap_or_else(|| OCI_MANIFEST.to_owned());
-    let manifest = Descriptor { media_type, digest: image.digest.clone(), size, platform: None };
-    let platform = Platform { architecture: image.config.architecture.clone(), os: image.config.os.clone() };
+    let media_type = image
+        .manifest
+        .media_type
+        .clone()
+        .unwrap_or_else(|| OCI_MANIFEST.to_owned());
+    let manifest = Descriptor {
+        media_type,
+        digest: image.digest.clone(),
+        size,
+        platform: None,
+    };
+    let platform = Platform {
+        architecture: image.config.architecture.clone(),
+        os: image.config.os.clone(),
+    };
     LayoutWriter::create(layout)?.finish(manifest, platform).map(drop)
 }
 
@@ -235,7 +270,11 @@ impl WorkFolder {
             .tempdir_in(&incoming)
             .map_err(ImageError::io("create", &incoming))?;
         let lock = lock_file(&folder.path().join("lock"))?;
-        Ok(Self { path: folder.path().to_owned(), _folder: folder, _lock: lock })
+        Ok(Self {
+            path: folder.path().to_owned(),
+            _folder: folder,
+            _lock: lock,
+        })
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, ImageError> {
@@ -249,7 +288,9 @@ impl WorkFolder {
 fn remove_abandoned(incoming: &Path) -> Result<(), ImageError> {
     for entry in fs::read_dir(incoming).map_err(ImageError::io("read", incoming))? {
         let path = entry.map_err(ImageError::io("read", incoming))?.path();
-        let Ok(lock) = File::open(path.join("lock")) else { continue };
+        let Ok(lock) = File::open(path.join("lock")) else {
+            continue;
+        };
         if lock.try_lock().is_ok() {
             fs::remove_dir_all(&path).map_err(ImageError::io("remove", &path))?;
         }
@@ -266,7 +307,9 @@ fn lock_file(path: &Path) -> Result<File, ImageError> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, ImageError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(ImageError::Malformed { reason: format!("unpacking stopped: {error}") }))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(ImageError::Malformed {
+            reason: format!("unpacking stopped: {error}"),
+        })
+    })
 }

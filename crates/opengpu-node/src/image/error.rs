@@ -74,7 +74,10 @@ pub enum ImageError {
 impl ImageError {
     /// Whether the job's author has to fix it, rather than this machine or the registry.
     pub fn is_users_fault(&self) -> bool {
-        !matches!(self, Self::Registry { .. } | Self::Io { .. } | Self::DigestMismatch { .. })
+        !matches!(
+            self,
+            Self::Registry { .. } | Self::Io { .. } | Self::DigestMismatch { .. }
+        )
     }
 
     /// An [`ImageError::Io`] for `path`, to be used with `map_err`.

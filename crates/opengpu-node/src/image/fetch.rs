@@ -40,7 +40,9 @@ pub(crate) async fn find(source: &Source, image: &ImageReference) -> Result<(Dig
         Source::Layout(folder) => top_of_layout(folder, image)?,
     };
     for _depth in 0..2 {
-        let Document::Index(index) = parse_document(&bytes)? else { return Ok((digest, bytes)) };
+        let Document::Index(index) = parse_document(&bytes)? else {
+            return Ok((digest, bytes));
+        };
         let chosen = index.choose(&name)?.digest.clone();
         bytes = match source {
             Source::Registry(registry) => registry.manifest(Some(&chosen)).await?.1,
@@ -50,7 +52,9 @@ pub(crate) async fn find(source: &Source, image: &ImageReference) -> Result<(Dig
     }
     match parse_document(&bytes)? {
         Document::Manifest(_) => Ok((digest, bytes)),
-        Document::Index(_) => Err(ImageError::Malformed { reason: "an index of indexes of indexes".to_owned() }),
+        Document::Index(_) => Err(ImageError::Malformed {
+            reason: "an index of indexes of indexes".to_owned(),
+        }),
     }
 }
 
@@ -64,26 +68,41 @@ pub(crate) async fn fetch(
     let path = blobs.join(digest.hex());
     std::fs::write(&path, manifest).map_err(ImageError::io("write", path))?;
     let Document::Manifest(manifest) = parse_document(manifest)? else {
-        return Err(ImageError::Malformed { reason: "the manifest is an index".to_owned() });
+        return Err(ImageError::Malformed {
+            reason: "the manifest is an index".to_owned(),
+        });
     };
     if manifest.layers.len() > MAX_LAYERS {
-        return Err(ImageError::TooLarge { what: "number of layers", limit: MAX_LAYERS as u64 });
+        return Err(ImageError::TooLarge {
+            what: "number of layers",
+            limit: MAX_LAYERS as u64,
+        });
     }
     for blob in manifest.layers.iter().chain([&manifest.config]) {
         bring(source, blob, &blobs.join(blob.digest.hex())).await?;
     }
     let config = read_checked(&blobs.join(manifest.config.digest.hex()), &manifest.config.digest)?;
-    let config: ConfigDocument = serde_json::from_slice(&config)
-        .map_err(|error| ImageError::Malformed { reason: format!("configuration: {error}") })?;
+    let config: ConfigDocument = serde_json::from_slice(&config).map_err(|error| ImageError::Malformed {
+        reason: format!("configuration: {error}"),
+    })?;
     if config.rootfs.diff_ids.len() != manifest.layers.len() {
-        return Err(ImageError::Malformed { reason: "layers and diff_ids differ in number".to_owned() });
+        return Err(ImageError::Malformed {
+            reason: "layers and diff_ids differ in number".to_owned(),
+        });
     }
-    Ok(FetchedImage { digest, manifest, config })
+    Ok(FetchedImage {
+        digest,
+        manifest,
+        config,
+    })
 }
 
 async fn bring(source: &Source, blob: &Descriptor, to: &Path) -> Result<(), ImageError> {
     if blob.size > MAX_BLOB_BYTES {
-        return Err(ImageError::TooLarge { what: "layer bytes", limit: MAX_BLOB_BYTES });
+        return Err(ImageError::TooLarge {
+            what: "layer bytes",
+            limit: MAX_BLOB_BYTES,
+        });
     }
     if to.exists() {
         return Ok(()); // one image may name a layer twice; what lies here was checked when it came
@@ -108,8 +127,9 @@ fn top_of_layout(folder: &Path, image: &ImageReference) -> Result<(Digest, Vec<u
     }
     let path = folder.join("index.json");
     let bytes = read_limited(&path).map_err(|error| missing(&name, &error))?;
-    let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|error| ImageError::Malformed { reason: format!("index.json: {error}") })?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|error| ImageError::Malformed {
+        reason: format!("index.json: {error}"),
+    })?;
     let chosen = match index.manifests.as_slice() {
         [only] => only,
         _ => index.choose(&name)?,
@@ -122,7 +142,10 @@ fn top_of_layout(folder: &Path, image: &ImageReference) -> Result<(Digest, Vec<u
 fn read_document(folder: &Path, digest: &Digest, name: &str) -> Result<Vec<u8>, ImageError> {
     let path = blob_path(folder, digest);
     if !path.exists() {
-        return Err(missing(name, &io::Error::new(io::ErrorKind::NotFound, format!("no blob {digest}"))));
+        return Err(missing(
+            name,
+            &io::Error::new(io::ErrorKind::NotFound, format!("no blob {digest}")),
+        ));
     }
     read_checked(&path, digest)
 }
@@ -159,7 +182,10 @@ fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
 }
 
 fn missing(image: &str, error: &io::Error) -> ImageError {
-    ImageError::NotFound { image: image.to_owned(), reason: error.to_string() }
+    ImageError::NotFound {
+        image: image.to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 /// A file that hashes what is written to it.
@@ -173,7 +199,12 @@ pub(crate) struct CheckedFile {
 impl CheckedFile {
     fn create(path: &Path) -> Result<Self, ImageError> {
         let file = File::create_new(path).map_err(ImageError::io("create", path))?;
-        Ok(Self { file, path: path.to_owned(), hash: Sha256::new(), written: 0 })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            hash: Sha256::new(),
+            written: 0,
+        })
     }
 
     /// Keeps the file when it is what it should be, deletes it otherwise.
@@ -183,7 +214,9 @@ impl CheckedFile {
         check(digest, &actual, digest)
             .and_then(|()| match right_size {
                 true => Ok(()),
-                false => Err(ImageError::Malformed { reason: format!("{digest} is not {size} bytes") }),
+                false => Err(ImageError::Malformed {
+                    reason: format!("{digest} is not {size} bytes"),
+                }),
             })
             .inspect_err(|_| drop(std::fs::remove_file(&self.path)))
     }

@@ -100,7 +100,9 @@ pub(crate) fn parse_document(bytes: &[u8]) -> Result<Document, ImageError> {
     struct Shape {
         manifests: Option<serde::de::IgnoredAny>,
     }
-    let malformed = |error: serde_json::Error| ImageError::Malformed { reason: format!("manifest: {error}") };
+    let malformed = |error: serde_json::Error| ImageError::Malformed {
+        reason: format!("manifest: {error}"),
+    };
     let shape: Shape = serde_json::from_slice(bytes).map_err(malformed)?;
     if shape.manifests.is_some() {
         serde_json::from_slice(bytes).map(Document::Index).map_err(malformed)
@@ -117,7 +119,10 @@ pub(crate) fn this_platform() -> Platform {
         "aarch64" => "arm64",
         other => other,
     };
-    Platform { architecture: architecture.to_owned(), os: "linux".to_owned() }
+    Platform {
+        architecture: architecture.to_owned(),
+        os: "linux".to_owned(),
+    }
 }
 
 impl Index {
@@ -128,12 +133,14 @@ impl Index {
             [only] if only.platform.is_none() => Some(only),
             _ => None,
         };
-        self.manifests.iter().find(|entry| entry.platform.as_ref() == Some(&wanted)).or_else(only).ok_or_else(|| {
-            ImageError::WrongPlatform {
+        self.manifests
+            .iter()
+            .find(|entry| entry.platform.as_ref() == Some(&wanted))
+            .or_else(only)
+            .ok_or_else(|| ImageError::WrongPlatform {
                 image: image.to_owned(),
                 platform: format!("{}/{}", wanted.os, wanted.architecture),
-            }
-        })
+            })
     }
 }
 
@@ -145,7 +152,11 @@ impl ConfigDocument {
         ImageConfig {
             entrypoint: run.entrypoint.unwrap_or_default(),
             command: run.cmd.unwrap_or_default(),
-            env: env.iter().filter_map(|pair| pair.split_once('=')).map(own_pair).collect(),
+            env: env
+                .iter()
+                .filter_map(|pair| pair.split_once('='))
+                .map(own_pair)
+                .collect(),
             working_folder: run.working_dir.unwrap_or_default(),
             user: run.user.unwrap_or_default(),
         }

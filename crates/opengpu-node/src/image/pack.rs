@@ -33,10 +33,14 @@ pub struct PackedImage {
 /// # Errors
 /// [`ImageError::BadReference`] when the entrypoint is empty or not absolute, [`ImageError::Io`] from the disk.
 pub fn pack_binary(image: &PackedImage, folder: &Path) -> Result<Digest, ImageError> {
-    let program = image.entrypoint.first().filter(|path| path.starts_with('/')).ok_or(ImageError::BadReference {
-        text: image.entrypoint.join(" "),
-        reason: "the entrypoint must start with an absolute path".to_owned(),
-    })?;
+    let program = image
+        .entrypoint
+        .first()
+        .filter(|path| path.starts_with('/'))
+        .ok_or(ImageError::BadReference {
+            text: image.entrypoint.join(" "),
+            reason: "the entrypoint must start with an absolute path".to_owned(),
+        })?;
     let layer = layer(image, program)?;
     let layout = LayoutWriter::create(folder)?;
     let platform = this_platform();
@@ -44,11 +48,20 @@ pub fn pack_binary(image: &PackedImage, folder: &Path) -> Result<Digest, ImageEr
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         config: Some(RunConfig {
-            env: Some(image.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            env: Some(
+                image
+                    .env
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
+            ),
             entrypoint: Some(image.entrypoint.clone()),
             ..RunConfig::default()
         }),
-        rootfs: RootFileSystem { kind: "layers".to_owned(), diff_ids: vec![Digest::of(&layer)] },
+        rootfs: RootFileSystem {
+            kind: "layers".to_owned(),
+            diff_ids: vec![Digest::of(&layer)],
+        },
     };
     let manifest = Manifest {
         schema_version: 2,
@@ -72,13 +85,19 @@ fn layer(image: &PackedImage, program: &str) -> Result<Vec<u8>, ImageError> {
     }
     for (path, source) in &files {
         let bytes = fs::read(source).map_err(ImageError::io("read", source))?;
-        let mode = if path == program || is_executable(source) { 0o755 } else { 0o644 };
+        let mode = if path == program || is_executable(source) {
+            0o755
+        } else {
+            0o644
+        };
         let mut header = header(tar::EntryType::Regular, mode, bytes.len() as u64);
         append(&mut tar, &mut header, path.trim_start_matches('/'), &bytes)?;
     }
     for (path, target) in &image.links {
         let mut header = header(tar::EntryType::Symlink, 0o777, 0);
-        header.set_link_name_literal(target).map_err(ImageError::io("pack", target))?;
+        header
+            .set_link_name_literal(target)
+            .map_err(ImageError::io("pack", target))?;
         append(&mut tar, &mut header, path.trim_start_matches('/'), &[])?;
     }
     tar.into_inner().map_err(ImageError::io("pack", &image.binary))
@@ -86,7 +105,12 @@ fn layer(image: &PackedImage, program: &str) -> Result<Vec<u8>, ImageError> {
 
 fn folders<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut folders: Vec<String> = paths
-        .flat_map(|path| Path::new(path.trim_start_matches('/')).ancestors().skip(1).map(Path::to_owned))
+        .flat_map(|path| {
+            Path::new(path.trim_start_matches('/'))
+                .ancestors()
+                .skip(1)
+                .map(Path::to_owned)
+        })
         .map(|folder| format!("{}/", folder.display()))
         .filter(|folder| folder != "/")
         .collect();
@@ -113,7 +137,8 @@ fn append(
     path: &str,
     bytes: &[u8],
 ) -> Result<(), ImageError> {
-    tar.append_data(header, path, bytes).map_err(ImageError::io("pack", path))
+    tar.append_data(header, path, bytes)
+        .map_err(ImageError::io("pack", path))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -130,12 +155,15 @@ impl LayoutWriter {
     pub(crate) fn create(folder: &Path) -> Result<Self, ImageError> {
         let blobs = folder.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(ImageError::io("create", blobs))?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     fn json(&self, media_type: &str, document: &impl serde::Serialize) -> Result<Descriptor, ImageError> {
-        let bytes = serde_json::to_vec(document)
-            .map_err(|error| ImageError::Malformed { reason: format!("{media_type}: {error}") })?;
+        let bytes = serde_json::to_vec(document).map_err(|error| ImageError::Malformed {
+            reason: format!("{media_type}: {error}"),
+        })?;
         self.blob(media_type, &bytes)
     }
 
@@ -143,17 +171,30 @@ impl LayoutWriter {
         let digest = Digest::of(bytes);
         let path = self.folder.join("blobs/sha256").join(digest.hex());
         fs::write(&path, bytes).map_err(ImageError::io("write", path))?;
-        Ok(Descriptor { media_type: media_type.to_owned(), digest, size: bytes.len() as u64, platform: None })
+        Ok(Descriptor {
+            media_type: media_type.to_owned(),
+            digest,
+            size: bytes.len() as u64,
+            platform: None,
+        })
     }
 
     /// Writes `oci-layout` and an `index.json` with this one image.
     pub(crate) fn finish(&self, mut manifest: Descriptor, platform: Platform) -> Result<Digest, ImageError> {
         let digest = manifest.digest.clone();
         manifest.platform = Some(platform);
-        let index = Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests: vec![manifest] };
-        let index = serde_json::to_vec(&index)
-            .map_err(|error| ImageError::Malformed { reason: format!("index: {error}") })?;
-        for (name, bytes) in [("oci-layout", &br#"{"imageLayoutVersion":"1.0.0"}"#[..]), ("index.json", &index)] {
+        let index = Index {
+            schema_version: 2,
+            media_type: Some(OCI_INDEX.to_owned()),
+            manifests: vec![manifest],
+        };
+        let index = serde_json::to_vec(&index).map_err(|error| ImageError::Malformed {
+            reason: format!("index: {error}"),
+        })?;
+        for (name, bytes) in [
+            ("oci-layout", &br#"{"imageLayoutVersion":"1.0.0"}"#[..]),
+            ("index.json", &index),
+        ] {
             let path = self.folder.join(name);
             fs::write(&path, bytes).map_err(ImageError::io("write", path))?;
         }

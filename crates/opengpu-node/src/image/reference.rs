@@ -146,14 +146,28 @@ impl FromStr for ImageReference {
             Some((location, hex)) => (location, Some(format!("sha256:{hex}").parse()?)),
             None => (text, None),
         };
-        let refuse = |reason: &str| ImageError::BadReference { text: text.to_owned(), reason: reason.to_owned() };
+        let refuse = |reason: &str| ImageError::BadReference {
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        };
         let reference = if let Some(folder) = location.strip_prefix("oci:") {
-            Self::Layout { folder: folder.into(), digest }
+            Self::Layout {
+                folder: folder.into(),
+                digest,
+            }
         } else if let Some(file) = location.strip_prefix("oci-archive:") {
-            Self::Archive { file: file.into(), digest }
+            Self::Archive {
+                file: file.into(),
+                digest,
+            }
         } else {
-            location.parse::<oci_client::Reference>().map_err(|error| refuse(&error.to_string()))?;
-            Self::Registry { name: location.to_owned(), digest }
+            location
+                .parse::<oci_client::Reference>()
+                .map_err(|error| refuse(&error.to_string()))?;
+            Self::Registry {
+                name: location.to_owned(),
+                digest,
+            }
         };
         match &reference {
             Self::Layout { folder: path, .. } | Self::Archive { file: path, .. } if path.as_os_str().is_empty() => {

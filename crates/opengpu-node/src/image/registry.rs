@@ -26,16 +26,21 @@ pub(crate) struct RegistrySource {
 impl RegistrySource {
     /// For `[host/]name[:tag]`.
     pub(crate) fn new(name: &str) -> Result<Self, ImageError> {
-        let reference: Reference = name.parse().map_err(|error: oci_client::ParseError| ImageError::BadReference {
-            text: name.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let reference: Reference = name
+            .parse()
+            .map_err(|error: oci_client::ParseError| ImageError::BadReference {
+                text: name.to_owned(),
+                reason: error.to_string(),
+            })?;
         let registry = reference.resolve_registry();
         let protocol = match is_loopback(registry) {
             true => ClientProtocol::HttpsExcept(vec![registry.to_owned()]),
             false => ClientProtocol::Https,
         };
-        let client = Client::new(ClientConfig { protocol, ..ClientConfig::default() });
+        let client = Client::new(ClientConfig {
+            protocol,
+            ..ClientConfig::default()
+        });
         Ok(Self { client, reference })
     }
 
@@ -51,7 +56,10 @@ impl RegistrySource {
             .await
             .map_err(|error| self.explain(error))?;
         if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
-            return Err(ImageError::TooLarge { what: "manifest bytes", limit: MAX_DOCUMENT_BYTES });
+            return Err(ImageError::TooLarge {
+                what: "manifest bytes",
+                limit: MAX_DOCUMENT_BYTES,
+            });
         }
         let actual = Digest::of(&bytes);
         if let Some(expected) = digest {
@@ -75,12 +83,17 @@ impl RegistrySource {
             .stream;
         let mut received = 0;
         while let Some(bytes) = stream.next().await {
-            let bytes = bytes.map_err(|error| ImageError::Registry { reason: error.to_string() })?;
+            let bytes = bytes.map_err(|error| ImageError::Registry {
+                reason: error.to_string(),
+            })?;
             received += bytes.len() as u64;
             if received > blob.size {
-                return Err(ImageError::Malformed { reason: format!("{digest} is longer than {}", blob.size) });
+                return Err(ImageError::Malformed {
+                    reason: format!("{digest} is longer than {}", blob.size),
+                });
             }
-            file.write_all(&bytes).map_err(ImageError::io("write", digest.clone()))?;
+            file.write_all(&bytes)
+                .map_err(ImageError::io("write", digest.clone()))?;
         }
         Ok(())
     }
@@ -92,14 +105,19 @@ impl RegistrySource {
             OciDistributionError::ServerError { code, .. } => *code == 404,
             OciDistributionError::RegistryError { envelope, .. } => {
                 let text = envelope.to_string().to_ascii_lowercase();
-                text.contains("unknown") && (text.contains("manifest") || text.contains("name") || text.contains("blob"))
+                text.contains("unknown")
+                    && (text.contains("manifest") || text.contains("name") || text.contains("blob"))
             }
             // Public registries answer 401 for repositories that do not exist.
             OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => true,
             _ => false,
         };
         let reason = error.to_string();
-        if is_unknown { ImageError::NotFound { image, reason } } else { ImageError::Registry { reason } }
+        if is_unknown {
+            ImageError::NotFound { image, reason }
+        } else {
+            ImageError::Registry { reason }
+        }
     }
 }
 
@@ -122,7 +140,12 @@ mod tests {
         for registry in ["localhost:5000", "localhost", "127.0.0.1:41234", "[::1]:5000"] {
             assert!(is_loopback(registry), "{registry}");
         }
-        for registry in ["localhost.example:5000", "registry.example", "10.0.0.1:5000", "127.0.0.1.example"] {
+        for registry in [
+            "localhost.example:5000",
+            "registry.example",
+            "10.0.0.1:5000",
+            "127.0.0.1.example",
+        ] {
             assert!(!is_loopback(registry), "{registry}");
         }
     }

@@ -30,12 +30,17 @@ pub(crate) struct Place {
 impl RootedFolder {
     /// Opens an existing host folder.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { root: File::open(path)?.into() })
+        Ok(Self {
+            root: File::open(path)?.into(),
+        })
     }
 
     /// Opens a path inside for reading.
     pub(crate) fn read(&self, path: &Path) -> io::Result<File> {
-        Ok(File::from(self.resolve(path, OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK)?))
+        Ok(File::from(self.resolve(
+            path,
+            OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK,
+        )?))
     }
 
     /// Opens the folder a path lies in, making missing folders (root's, 0755), and gives back the path's last name.
@@ -43,8 +48,13 @@ impl RootedFolder {
     /// `None` when the path is the root itself. `..` and names that are not text of one component are refused.
     pub(crate) fn place(&self, path: &Path) -> io::Result<Option<Place>> {
         let names = plain_names(path)?;
-        let Some((last, parents)) = names.split_last() else { return Ok(None) };
-        Ok(Some(Place { parent: self.folder(parents)?, name: PathBuf::from(last) }))
+        let Some((last, parents)) = names.split_last() else {
+            return Ok(None);
+        };
+        Ok(Some(Place {
+            parent: self.folder(parents)?,
+            name: PathBuf::from(last),
+        }))
     }
 
     /// Makes sure that a path is a folder (links to folders count), making what is missing.
@@ -72,7 +82,11 @@ impl RootedFolder {
     }
 
     fn resolve(&self, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
@@ -98,7 +112,9 @@ impl Place {
 
     /// Whether a real folder lies there.
     pub(crate) fn is_folder(&self) -> io::Result<bool> {
-        Ok(self.stat()?.is_some_and(|stat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR))
+        Ok(self
+            .stat()?
+            .is_some_and(|stat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR))
     }
 
     /// Removes what lies there, with all below it; nothing there is no error.
@@ -106,9 +122,7 @@ impl Place {
         let through_fd = self.host_path();
         match self.stat()? {
             None => Ok(()),
-            Some(stat) if stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR => {
-                std::fs::remove_dir_all(through_fd)
-            }
+            Some(stat) if stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR => std::fs::remove_dir_all(through_fd),
             Some(_) => std::fs::remove_file(through_fd),
         }
     }
@@ -116,7 +130,9 @@ impl Place {
     /// A host path that reaches this place through the opened folder, for calls that take only paths. Such calls
     /// must not follow a link in the last name.
     pub(crate) fn host_path(&self) -> PathBuf {
-        Path::new("/proc/self/fd").join(self.parent.as_raw_fd().to_string()).join(&self.name)
+        Path::new("/proc/self/fd")
+            .join(self.parent.as_raw_fd().to_string())
+            .join(&self.name)
     }
 }
 
@@ -127,7 +143,12 @@ fn plain_names(path: &Path) -> io::Result<Vec<&OsStr>> {
         match component {
             Component::RootDir | Component::CurDir => {}
             Component::Normal(name) if !name.as_bytes().contains(&0) => names.push(name),
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "path leads out of its root")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "path leads out of its root",
+                ));
+            }
         }
     }
     Ok(names)

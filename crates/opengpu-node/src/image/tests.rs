@@ -19,11 +19,23 @@ struct Raw<'a> {
 }
 
 fn file<'a>(path: &'a str, bytes: &'a [u8]) -> Raw<'a> {
-    Raw { path, kind: tar::EntryType::Regular, link: "", bytes, mode: 0o644 }
+    Raw {
+        path,
+        kind: tar::EntryType::Regular,
+        link: "",
+        bytes,
+        mode: 0o644,
+    }
 }
 
 fn special<'a>(path: &'a str, kind: tar::EntryType, link: &'a str) -> Raw<'a> {
-    Raw { path, kind, link, bytes: b"", mode: 0o755 }
+    Raw {
+        path,
+        kind,
+        link,
+        bytes: b"",
+        mode: 0o755,
+    }
 }
 
 fn archive(entries: &[Raw<'_>]) -> Vec<u8> {
@@ -85,11 +97,17 @@ impl Place {
     }
 
     fn assert_outside_untouched(&self) {
-        let names: Vec<_> = fs::read_dir(self.outside()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> = fs::read_dir(self.outside())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(names, ["secret"]);
         assert_eq!(fs::read_to_string(self.outside().join("secret")).unwrap(), "untouched");
         assert_eq!(fs::metadata(self.outside().join("secret")).unwrap().nlink(), 1);
-        let mut above: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut above: Vec<_> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         above.sort();
         assert_eq!(above, ["outside", "root"]);
     }
@@ -109,17 +127,30 @@ fn no_archive_writes_outside_its_folder() {
         vec![special("link", Kind::Symlink, &outside), file("link/new", b"x")],
         vec![special("link", Kind::Symlink, "../outside"), file("link/secret", b"x")],
         vec![special("link", Kind::Symlink, &absolute), file("link", b"x")],
-        vec![special("a", Kind::Symlink, "b"), special("b", Kind::Symlink, "../outside"), file("a/new", b"x")],
+        vec![
+            special("a", Kind::Symlink, "b"),
+            special("b", Kind::Symlink, "../outside"),
+            file("a/new", b"x"),
+        ],
         vec![special("loop", Kind::Symlink, "loop"), file("loop/new", b"x")],
         vec![special("hard", Kind::Link, &absolute), file("hard", b"x")],
         vec![special("hard", Kind::Link, "../outside/secret")],
-        vec![special("link", Kind::Symlink, &outside), special("hard", Kind::Link, "link/secret")],
+        vec![
+            special("link", Kind::Symlink, &outside),
+            special("hard", Kind::Link, "link/secret"),
+        ],
         vec![special("link", Kind::Symlink, &outside), file("link/.wh.secret", b"")],
         vec![special("link", Kind::Symlink, &outside), file("link/.wh..wh..opq", b"")],
         vec![file("../outside/.wh.secret", b"")],
         vec![file(".wh...", b"")],
-        vec![special("link", Kind::Symlink, &outside), special("link/", Kind::Directory, "")],
-        vec![special("proc", Kind::Symlink, "/proc/self/root"), file("proc/tmp/new", b"x")],
+        vec![
+            special("link", Kind::Symlink, &outside),
+            special("link/", Kind::Directory, ""),
+        ],
+        vec![
+            special("proc", Kind::Symlink, "/proc/self/root"),
+            file("proc/tmp/new", b"x"),
+        ],
     ];
     for (number, entries) in hostile.iter().enumerate() {
         // Refused, or landed inside: both are fine; what counts is what is outside.
@@ -137,25 +168,54 @@ fn device_nodes_pipes_and_set_user_id_bits_are_left_out() {
     program.mode = 0o6755;
     use tar::EntryType as Kind;
     place
-        .apply(&[&[special("dev/sda", Kind::Block, ""), special("mem", Kind::Char, ""), special("pipe", Kind::Fifo, ""), program]])
+        .apply(&[&[
+            special("dev/sda", Kind::Block, ""),
+            special("mem", Kind::Char, ""),
+            special("pipe", Kind::Fifo, ""),
+            program,
+        ]])
         .unwrap();
     for path in ["dev/sda", "mem", "pipe"] {
         assert!(fs::symlink_metadata(place.root().join(path)).is_err(), "{path}");
     }
-    assert_eq!(fs::metadata(place.root().join("bin/su")).unwrap().permissions().mode() & 0o7777, 0o755);
+    assert_eq!(
+        fs::metadata(place.root().join("bin/su")).unwrap().permissions().mode() & 0o7777,
+        0o755
+    );
 }
 
 #[test]
 fn a_bomb_stops_at_the_limits() {
     let Some(place) = Place::new() else { return };
-    let limits = UnpackLimits { bytes: 1000, entries: 5 };
+    let limits = UnpackLimits {
+        bytes: 1000,
+        entries: 5,
+    };
     let big = vec![0; 600];
     let result = place.apply_within(&[&[file("a", &big)], &[file("b", &big)]], limits);
-    assert!(matches!(result, Err(ImageError::TooLarge { what: "unpacked bytes", .. })), "{result:?}");
+    assert!(
+        matches!(
+            result,
+            Err(ImageError::TooLarge {
+                what: "unpacked bytes",
+                ..
+            })
+        ),
+        "{result:?}"
+    );
     let many: Vec<String> = (0..6).map(|number| format!("empty{number}")).collect();
     let many: Vec<Raw<'_>> = many.iter().map(|name| file(name, b"")).collect();
     let result = place.apply_within(&[&many], limits);
-    assert!(matches!(result, Err(ImageError::TooLarge { what: "number of files", .. })), "{result:?}");
+    assert!(
+        matches!(
+            result,
+            Err(ImageError::TooLarge {
+                what: "number of files",
+                ..
+            })
+        ),
+        "{result:?}"
+    );
 }
 
 #[test]
@@ -164,9 +224,24 @@ fn layers_replace_hide_and_keep_as_the_specification_says() {
     let folder = |path| special(path, tar::EntryType::Directory, "");
     place
         .apply(&[
-            &[folder("etc/"), file("etc/keep", b"1"), file("etc/hide", b"1"), file("etc/change", b"1"), file("opaque/old", b"1")],
-            &[file("opaque/new", b"2"), file("opaque/.wh..wh..opq", b""), file("etc/.wh.hide", b""), file("etc/change", b"2")],
-            &[special("usr-lib", tar::EntryType::Directory, ""), special("lib", tar::EntryType::Symlink, "usr-lib"), file("lib/so", b"3")],
+            &[
+                folder("etc/"),
+                file("etc/keep", b"1"),
+                file("etc/hide", b"1"),
+                file("etc/change", b"1"),
+                file("opaque/old", b"1"),
+            ],
+            &[
+                file("opaque/new", b"2"),
+                file("opaque/.wh..wh..opq", b""),
+                file("etc/.wh.hide", b""),
+                file("etc/change", b"2"),
+            ],
+            &[
+                special("usr-lib", tar::EntryType::Directory, ""),
+                special("lib", tar::EntryType::Symlink, "usr-lib"),
+                file("lib/so", b"3"),
+            ],
             &[special("hard", tar::EntryType::Link, "etc/keep")],
         ])
         .unwrap();
@@ -176,7 +251,11 @@ fn layers_replace_hide_and_keep_as_the_specification_says() {
     assert_eq!(text("etc/hide"), None);
     assert_eq!(text("etc/change").as_deref(), Some("2"));
     assert_eq!((text("opaque/old"), text("opaque/new").as_deref()), (None, Some("2")));
-    assert_eq!(text("usr-lib/so").as_deref(), Some("3"), "a link to a folder is followed inside the image");
+    assert_eq!(
+        text("usr-lib/so").as_deref(),
+        Some("3"),
+        "a link to a folder is followed inside the image"
+    );
     assert_eq!(fs::metadata(root.join("hard")).unwrap().nlink(), 2);
 }
 
@@ -192,7 +271,11 @@ fn tiny_layout(folder: &Path) -> (PathBuf, Digest) {
     };
     let layout = folder.join("layout");
     let digest = pack_binary(&image, &layout).unwrap();
-    assert_eq!(pack_binary(&image, &folder.join("again")).unwrap(), digest, "packing is deterministic");
+    assert_eq!(
+        pack_binary(&image, &folder.join("again")).unwrap(),
+        digest,
+        "packing is deterministic"
+    );
     (layout, digest)
 }
 
@@ -208,12 +291,18 @@ async fn layouts_and_archives_of_one_image_are_one_cached_image() {
     let Some(place) = Place::new() else { return };
     let (layout, digest) = tiny_layout(place.folder.path());
     let cache = ImageCache::open(&place.folder.path().join("cache"), Form::RootFolder).unwrap();
-    let by_folder = ImageReference::Layout { folder: layout.clone(), digest: None };
+    let by_folder = ImageReference::Layout {
+        folder: layout.clone(),
+        digest: None,
+    };
     let image = cache.prepare(&by_folder).await.unwrap();
     assert_eq!(image.digest, digest);
     assert_eq!(image.config.default_argv(), ["/bin/program", "--fixed"]);
     assert_eq!(image.config.env, [("NAME".to_owned(), "value".to_owned())]);
-    assert_eq!(fs::read_link(image.folder.join("bin/alias")).unwrap(), Path::new("program"));
+    assert_eq!(
+        fs::read_link(image.folder.join("bin/alias")).unwrap(),
+        Path::new("program")
+    );
 
     let file = place.folder.path().join("image.tar");
     to_archive(&layout, &file);
@@ -221,8 +310,17 @@ async fn layouts_and_archives_of_one_image_are_one_cached_image() {
     assert_eq!(resolve_image(&by_file).await.unwrap(), digest);
     assert_eq!(cache.prepare(&by_file).await.unwrap(), image);
     fs::remove_dir_all(&layout).unwrap();
-    assert_eq!(cache.prepare(&by_folder.pinned(digest)).await.unwrap(), image, "a known digest needs no source");
-    assert_eq!(fs::read_dir(place.folder.path().join("cache/incoming")).unwrap().count(), 0);
+    assert_eq!(
+        cache.prepare(&by_folder.pinned(digest)).await.unwrap(),
+        image,
+        "a known digest needs no source"
+    );
+    assert_eq!(
+        fs::read_dir(place.folder.path().join("cache/incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -230,7 +328,10 @@ async fn many_at_a_time_prepare_one_image_once() {
     let Some(place) = Place::new() else { return };
     let (layout, digest) = tiny_layout(place.folder.path());
     let cache = ImageCache::open(&place.folder.path().join("cache"), Form::RootFolder).unwrap();
-    let reference = ImageReference::Layout { folder: layout, digest: None };
+    let reference = ImageReference::Layout {
+        folder: layout,
+        digest: None,
+    };
     let all = futures::future::join_all((0..8).map(|_| cache.prepare(&reference))).await;
     assert!(all.into_iter().all(|image| image.unwrap().digest == digest));
 }
@@ -239,8 +340,10 @@ async fn many_at_a_time_prepare_one_image_once() {
 async fn a_changed_byte_anywhere_is_refused() {
     let Some(place) = Place::new() else { return };
     let (layout, digest) = tiny_layout(place.folder.path());
-    let blobs: Vec<PathBuf> =
-        fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let blobs: Vec<PathBuf> = fs::read_dir(layout.join("blobs/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(blobs.len(), 3);
     for (number, blob) in blobs.iter().enumerate() {
         let good = fs::read(blob).unwrap();
@@ -249,9 +352,16 @@ async fn a_changed_byte_anywhere_is_refused() {
         bad[middle] ^= 1;
         fs::write(blob, &bad).unwrap();
         let cache = ImageCache::open(&place.folder.path().join(format!("cache{number}")), Form::RootFolder).unwrap();
-        let reference = ImageReference::Layout { folder: layout.clone(), digest: Some(digest.clone()) };
+        let reference = ImageReference::Layout {
+            folder: layout.clone(),
+            digest: Some(digest.clone()),
+        };
         let result = cache.prepare(&reference).await;
-        assert!(matches!(result, Err(ImageError::DigestMismatch { .. })), "{}: {result:?}", blob.display());
+        assert!(
+            matches!(result, Err(ImageError::DigestMismatch { .. })),
+            "{}: {result:?}",
+            blob.display()
+        );
         fs::write(blob, &good).unwrap();
         cache.prepare(&reference).await.unwrap();
     }
@@ -265,7 +375,13 @@ async fn compressed_layers_are_unpacked_by_what_they_are() {
         let changed = place.folder.path().join(format!("compressed{number}"));
         recompress(&layout, &changed, compress);
         let cache = ImageCache::open(&place.folder.path().join(format!("cache{number}")), Form::RootFolder).unwrap();
-        let image = cache.prepare(&ImageReference::Layout { folder: changed, digest: None }).await.unwrap();
+        let image = cache
+            .prepare(&ImageReference::Layout {
+                folder: changed,
+                digest: None,
+            })
+            .await
+            .unwrap();
         assert!(image.folder.join("bin/program").is_file());
     }
 }
@@ -303,10 +419,20 @@ fn recompress(layout: &Path, target: &Path, compress: fn(&[u8]) -> Vec<u8>) {
 #[tokio::test]
 async fn what_does_not_exist_or_does_not_fit_is_the_jobs_fault() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = ImageReference::Layout { folder: folder.path().join("no"), digest: None };
+    let missing = ImageReference::Layout {
+        folder: folder.path().join("no"),
+        digest: None,
+    };
     let error = resolve_image(&missing).await.unwrap_err();
-    assert!(matches!(error, ImageError::NotFound { .. }) && error.is_users_fault(), "{error}");
-    let error = resolve_image(&ImageReference::Archive { file: folder.path().join("no.tar"), digest: None }).await;
+    assert!(
+        matches!(error, ImageError::NotFound { .. }) && error.is_users_fault(),
+        "{error}"
+    );
+    let error = resolve_image(&ImageReference::Archive {
+        file: folder.path().join("no.tar"),
+        digest: None,
+    })
+    .await;
     assert!(matches!(error, Err(ImageError::NotFound { .. })), "{error:?}");
 
     let (layout, _) = tiny_layout(folder.path());
@@ -314,7 +440,12 @@ async fn what_does_not_exist_or_does_not_fit_is_the_jobs_fault() {
     let other = index.replace("\"architecture\":\"", "\"architecture\":\"not-");
     let two = other.replace("\"manifests\":[", &format!("\"manifests\":[{},", entry_of(&other)));
     fs::write(layout.join("index.json"), two).unwrap();
-    let error = resolve_image(&ImageReference::Layout { folder: layout, digest: None }).await.unwrap_err();
+    let error = resolve_image(&ImageReference::Layout {
+        folder: layout,
+        digest: None,
+    })
+    .await
+    .unwrap_err();
     assert!(matches!(error, ImageError::WrongPlatform { .. }), "{error}");
 }
 

@@ -30,7 +30,10 @@ pub(crate) struct UnpackLimits {
 
 impl Default for UnpackLimits {
     fn default() -> Self {
-        Self { bytes: 64 << 30, entries: 2_000_000 }
+        Self {
+            bytes: 64 << 30,
+            entries: 2_000_000,
+        }
     }
 }
 
@@ -53,7 +56,11 @@ impl Unpacker {
     /// For an existing empty folder.
     pub(crate) fn new(root: &Path, limits: UnpackLimits) -> Result<Self, ImageError> {
         let root = RootedFolder::open(root).map_err(ImageError::io("open", root))?;
-        Ok(Self { root, left: limits, limits })
+        Ok(Self {
+            root,
+            left: limits,
+            limits,
+        })
     }
 
     /// Applies one layer, given as an uncompressed tar stream. The stream is read to its end.
@@ -84,7 +91,9 @@ impl Unpacker {
         written: &mut HashSet<PathBuf>,
     ) -> Result<(), ImageError> {
         let refuse = |error: io::Error| malformed(&path.display().to_string(), &error);
-        let Some(place) = self.root.place(path).map_err(refuse)? else { return Ok(()) };
+        let Some(place) = self.root.place(path).map_err(refuse)? else {
+            return Ok(());
+        };
         let name = place.name.as_os_str().as_bytes();
         let parent = path.parent().unwrap_or(Path::new(""));
         if name == OPAQUE_WHITEOUT {
@@ -113,7 +122,12 @@ impl Unpacker {
     fn file(&mut self, entry: &mut Entry<'_, impl Read>, place: &Place) -> io::Result<()> {
         place.clear()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(&place.parent, &place.name, flags, Mode::from_bits_truncate(0o600))?);
+        let mut file = File::from(openat(
+            &place.parent,
+            &place.name,
+            flags,
+            Mode::from_bits_truncate(0o600),
+        )?);
         let copied = io::copy(&mut entry.by_ref().take(self.left.bytes.saturating_add(1)), &mut file)?;
         self.left.bytes = self.left.bytes.checked_sub(copied).ok_or(io::ErrorKind::FileTooLarge)?;
         let (user, group) = owner(entry);
@@ -130,23 +144,46 @@ impl Unpacker {
             .root
             .place(Path::new(std::ffi::OsStr::from_bytes(&target)))?
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "hard link to the root folder"))?;
-        let stat = target.stat()?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "hard link to nothing"))?;
-        if matches!(stat.st_mode & nix::libc::S_IFMT, nix::libc::S_IFREG | nix::libc::S_IFLNK) {
-            let is_itself = place.stat()?.is_some_and(|there| (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino));
+        let stat = target
+            .stat()?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "hard link to nothing"))?;
+        if matches!(
+            stat.st_mode & nix::libc::S_IFMT,
+            nix::libc::S_IFREG | nix::libc::S_IFLNK
+        ) {
+            let is_itself = place
+                .stat()?
+                .is_some_and(|there| (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino));
             if is_itself {
                 return Ok(());
             }
             place.clear()?;
-            linkat(&target.parent, &target.name, &place.parent, &place.name, AtFlags::empty())?;
+            linkat(
+                &target.parent,
+                &target.name,
+                &place.parent,
+                &place.name,
+                AtFlags::empty(),
+            )?;
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "hard link to something that is no file"))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "hard link to something that is no file",
+        ))
     }
 
     fn explain(&self, error: io::Error, path: &Path) -> ImageError {
         match error.kind() {
-            io::ErrorKind::FileTooLarge => ImageError::TooLarge { what: "unpacked bytes", limit: self.limits.bytes },
-            io::ErrorKind::StorageFull => ImageError::Io { action: "unpack", path: path.to_owned(), source: error },
+            io::ErrorKind::FileTooLarge => ImageError::TooLarge {
+                what: "unpacked bytes",
+                limit: self.limits.bytes,
+            },
+            io::ErrorKind::StorageFull => ImageError::Io {
+                action: "unpack",
+                path: path.to_owned(),
+                source: error,
+            },
             _ => malformed(&path.display().to_string(), &error),
         }
     }
@@ -158,7 +195,11 @@ fn hide_lower(place: &Place, parent: &Path, written: &HashSet<PathBuf>) -> io::R
         let name = child?.file_name();
         if !written.contains(&normal(&parent.join(&name))) {
             let parent = place.parent.try_clone()?;
-            Place { parent, name: PathBuf::from(name) }.clear()?;
+            Place {
+                parent,
+                name: PathBuf::from(name),
+            }
+            .clear()?;
         }
     }
     Ok(())
@@ -175,13 +216,23 @@ fn folder(place: &Place) -> io::Result<()> {
 fn link(entry: &Entry<'_, impl Read>, place: &Place) -> io::Result<()> {
     place.clear()?;
     let target = entry.link_name_bytes().unwrap_or_default();
-    Ok(symlinkat(std::ffi::OsStr::from_bytes(&target), &place.parent, &place.name)?)
+    Ok(symlinkat(
+        std::ffi::OsStr::from_bytes(&target),
+        &place.parent,
+        &place.name,
+    )?)
 }
 
 /// Gives a folder or link its owner, and a folder its mode.
 fn own(entry: &Entry<'_, impl Read>, place: &Place) -> io::Result<()> {
     let (user, group) = owner(entry);
-    fchownat(&place.parent, &place.name, Some(user), Some(group), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    fchownat(
+        &place.parent,
+        &place.name,
+        Some(user),
+        Some(group),
+        AtFlags::AT_SYMLINK_NOFOLLOW,
+    )?;
     if entry.header().entry_type() == EntryType::Directory {
         fchmodat(&place.parent, &place.name, mode(entry), FchmodatFlags::FollowSymlink)?;
     }
@@ -193,7 +244,10 @@ fn owner(entry: &Entry<'_, impl Read>) -> (Uid, Gid) {
         Ok(id) if id <= HIGHEST_ID => id as u32,
         _ => NOBODY,
     };
-    (Uid::from_raw(in_range(entry.header().uid())), Gid::from_raw(in_range(entry.header().gid())))
+    (
+        Uid::from_raw(in_range(entry.header().uid())),
+        Gid::from_raw(in_range(entry.header().gid())),
+    )
 }
 
 /// Permission bits and the sticky bit; set-user-id and set-group-id are dropped.
@@ -202,9 +256,13 @@ fn mode(entry: &Entry<'_, impl Read>) -> Mode {
 }
 
 fn normal(path: &Path) -> PathBuf {
-    path.components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect()
+    path.components()
+        .filter(|part| matches!(part, std::path::Component::Normal(_)))
+        .collect()
 }
 
 fn malformed(what: &str, error: &io::Error) -> ImageError {
-    ImageError::Malformed { reason: format!("{what}: {error}") }
+    ImageError::Malformed {
+        reason: format!("{what}: {error}"),
+    }
 }

@@ -15,6 +15,9 @@ pub async fn choose_runtime(state: &Path) -> Result<Arc<dyn Runtime>, RuntimeErr
     };
     match DockerRuntime::connect(state).await {
         Ok(docker) => Ok(Arc::new(docker)),
-        Err(error) => Err(RuntimeError::NoRuntime { embedded, docker: error.to_string() }),
+        Err(error) => Err(RuntimeError::NoRuntime {
+            embedded,
+            docker: error.to_string(),
+        }),
     }
 }

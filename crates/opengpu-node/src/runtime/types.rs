@@ -128,7 +128,10 @@ impl Moment {
             Ok(time) => time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000,
             Err(_) => 0, // both clocks exist on every kernel this runs on; clock_gettime(2) has no other error for them
         };
-        Self { unix_millis: millis(ClockId::CLOCK_REALTIME), boot_millis: millis(ClockId::CLOCK_BOOTTIME) }
+        Self {
+            unix_millis: millis(ClockId::CLOCK_REALTIME),
+            boot_millis: millis(ClockId::CLOCK_BOOTTIME),
+        }
     }
 }
 

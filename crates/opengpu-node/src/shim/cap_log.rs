@@ -19,7 +19,12 @@ impl CappedLog {
     pub(crate) fn open(path: &Path, limit: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
         let used = file.metadata()?.len();
-        Ok(Self { file, left: limit.saturating_sub(used), limit, is_cut: used >= limit && limit > 0 })
+        Ok(Self {
+            file,
+            left: limit.saturating_sub(used),
+            limit,
+            is_cut: used >= limit && limit > 0,
+        })
     }
 
     /// Reads to the end of `output`, which is when the last process that could write to it has ended.

@@ -42,7 +42,9 @@ pub(crate) fn exec_main(folder: &Path, command: &[OsString]) -> u8 {
 }
 
 fn run(folder: &StateFolder, command: &[OsString]) -> Result<i32, RuntimeError> {
-    let not_running = || RuntimeError::StartFailed { reason: "the container is not running".to_owned() };
+    let not_running = || RuntimeError::StartFailed {
+        reason: "the container is not running".to_owned(),
+    };
     let started = folder.started()?.ok_or_else(not_running)?;
     let spec = Spec::load(folder.path().join("bundle/config.json")).map_err(step_failed("config.json"))?;
     // Nothing in the container may look into this process, which still holds the host's descriptors.
@@ -64,9 +66,15 @@ fn run(folder: &StateFolder, command: &[OsString]) -> Result<i32, RuntimeError> 
         ForkResult::Parent { child } => {
             drop(failure_writer);
             let mut failure = String::new();
-            failure_reader.read_to_string(&mut failure).map_err(step_failed("read the command's start"))?;
+            failure_reader
+                .read_to_string(&mut failure)
+                .map_err(step_failed("read the command's start"))?;
             let status = waitpid(child, None).map_err(step_failed("wait for the command"))?;
-            if failure.is_empty() { Ok(shell_code(status)) } else { Err(RuntimeError::BadCommand { reason: failure }) }
+            if failure.is_empty() {
+                Ok(shell_code(status))
+            } else {
+                Err(RuntimeError::BadCommand { reason: failure })
+            }
         }
     }
 }
@@ -83,7 +91,9 @@ fn all_namespaces() -> CloneFlags {
 
 /// Takes on the first process's limits and gives up what it has given up; the filter comes last before the command.
 fn become_command(spec: &Spec, command: &[OsString]) -> Result<Infallible, RuntimeError> {
-    let missing = || RuntimeError::StartFailed { reason: "config.json lacks a part".to_owned() };
+    let missing = || RuntimeError::StartFailed {
+        reason: "config.json lacks a part".to_owned(),
+    };
     let process = spec.process().as_ref().ok_or_else(missing)?;
     let linux = spec.linux().as_ref().ok_or_else(missing)?;
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(step_failed("death signal"))?;
@@ -95,7 +105,11 @@ fn become_command(spec: &Spec, command: &[OsString]) -> Result<Infallible, Runti
         };
         setrlimit(resource, limit.soft(), limit.hard()).map_err(step_failed("resource limit"))?;
     }
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(step_failed("open /dev/null"))?;
+    let null = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(step_failed("open /dev/null"))?;
     dup2_stdin(&null).map_err(step_failed("stdin"))?;
     dup2_stdout(&null).map_err(step_failed("stdout"))?;
     dup2_stderr(&null).map_err(step_failed("stderr"))?;
@@ -116,28 +130,39 @@ fn become_command(spec: &Spec, command: &[OsString]) -> Result<Infallible, Runti
     let filter = linux.seccomp().as_ref().ok_or_else(missing)?;
     initialize_seccomp(filter).map_err(step_failed("seccomp"))?;
     let program = strings([program.as_os_str().as_bytes()].into_iter())?.remove(0);
-    execve(&program, &arguments, &environment)
-        .map_err(|error| RuntimeError::BadCommand { reason: format!("{}: {error}", program.to_string_lossy()) })
+    execve(&program, &arguments, &environment).map_err(|error| RuntimeError::BadCommand {
+        reason: format!("{}: {error}", program.to_string_lossy()),
+    })
 }
 
 /// Finds the command as a shell would, in the container's own files.
 fn find_program(command: &[OsString], environment: &[String]) -> Result<PathBuf, RuntimeError> {
-    let name = command.first().ok_or_else(|| RuntimeError::BadCommand { reason: "no command".to_owned() })?;
+    let name = command.first().ok_or_else(|| RuntimeError::BadCommand {
+        reason: "no command".to_owned(),
+    })?;
     if name.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(name));
     }
-    let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
+    let path = environment
+        .iter()
+        .find_map(|variable| variable.strip_prefix("PATH="))
+        .unwrap_or_default();
     let candidates = path.split(':').map(|folder| Path::new(folder).join(name));
-    candidates.into_iter().find(|candidate| File::open(candidate).is_ok() || candidate.is_file()).ok_or_else(|| {
-        RuntimeError::BadCommand { reason: format!("{} is not in $PATH", name.to_string_lossy()) }
-    })
+    candidates
+        .into_iter()
+        .find(|candidate| File::open(candidate).is_ok() || candidate.is_file())
+        .ok_or_else(|| RuntimeError::BadCommand {
+            reason: format!("{} is not in $PATH", name.to_string_lossy()),
+        })
 }
 
 fn strings<'a>(bytes: impl Iterator<Item = &'a [u8]>) -> Result<Vec<CString>, RuntimeError> {
     bytes
         .map(CString::new)
         .collect::<Result<_, _>>()
-        .map_err(|_| RuntimeError::BadCommand { reason: "an argument holds a zero byte".to_owned() })
+        .map_err(|_| RuntimeError::BadCommand {
+            reason: "an argument holds a zero byte".to_owned(),
+        })
 }
 
 fn shell_code(status: WaitStatus) -> i32 {

@@ -142,7 +142,11 @@ impl StateFolder {
 
     fn open_lock(&self) -> Result<File, RuntimeError> {
         let path = self.path.join("lock");
-        OpenOptions::new().create(true).append(true).open(&path).map_err(io_error("open", &path))
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(io_error("open", &path))
     }
 
     fn lock_error(&self, error: Errno) -> RuntimeError {
@@ -157,14 +161,19 @@ impl StateFolder {
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         let value = serde_json::from_slice(&bytes);
-        value.map(Some).map_err(|error| RuntimeError::Damaged { path, reason: error.to_string() })
+        value.map(Some).map_err(|error| RuntimeError::Damaged {
+            path,
+            reason: error.to_string(),
+        })
     }
 
     /// Writes so that after a power cut the file is there whole, or not at all.
     fn write(&self, name: &str, value: &impl Serialize) -> Result<(), RuntimeError> {
         let path = self.path.join(name);
-        let bytes = serde_json::to_vec(value)
-            .map_err(|error| RuntimeError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        let bytes = serde_json::to_vec(value).map_err(|error| RuntimeError::Damaged {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         let temporary = self.path.join(format!("{name}.{}.new", std::process::id()));
         let write = || -> io::Result<()> {
             let mut file = File::create(&temporary)?;
@@ -204,7 +213,10 @@ mod tests {
         assert_eq!(folder.started().unwrap(), None);
         let started = Started {
             process: ProcessIdentity { pid: 7, start_ticks: 9 },
-            at: Moment { unix_millis: 1, boot_millis: 2 },
+            at: Moment {
+                unix_millis: 1,
+                boot_millis: 2,
+            },
         };
         folder.write_started(&started).unwrap();
         assert_eq!(folder.started().unwrap(), Some(started));

@@ -89,5 +89,7 @@ impl Report {
 
 /// A [`RuntimeError::StartFailed`] that says which step failed.
 fn step_failed<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> RuntimeError {
-    move |error| RuntimeError::StartFailed { reason: format!("{step}: {error}") }
+    move |error| RuntimeError::StartFailed {
+        reason: format!("{step}: {error}"),
+    }
 }

@@ -68,7 +68,9 @@ impl GatheredMounts {
         let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
         let tree = syscall
             .open_tree(libc::AT_FDCWD, Some(text), flags)
-            .map_err(|error| RuntimeError::StartFailed { reason: format!("mount {text}: {error}") })?;
+            .map_err(|error| RuntimeError::StartFailed {
+                reason: format!("mount {text}: {error}"),
+            })?;
         let mut attributes = MountAttr {
             attr_set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
             attr_clr: 0,
@@ -80,13 +82,21 @@ impl GatheredMounts {
             attributes.userns_fd = namespace.as_raw_fd() as u64;
         }
         syscall
-            .mount_setattr(tree.as_fd(), Path::new(""), AT_EMPTY_PATH, &attributes, size_of::<MountAttr>())
+            .mount_setattr(
+                tree.as_fd(),
+                Path::new(""),
+                AT_EMPTY_PATH,
+                &attributes,
+                size_of::<MountAttr>(),
+            )
             .map_err(|error| RuntimeError::StartFailed {
                 reason: format!("the file system of {text} cannot be mounted for another id range: {error}"),
             })?;
         let onto = File::open(&target).map_err(step_failed("open mount point"))?;
         let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-        syscall.move_mount(tree.as_fd(), None, onto.as_fd(), None, flags).map_err(step_failed("move mount"))?;
+        syscall
+            .move_mount(tree.as_fd(), None, onto.as_fd(), None, flags)
+            .map_err(step_failed("move mount"))?;
         Ok(target)
     }
 }

@@ -41,13 +41,18 @@ pub(crate) struct Inputs<'a> {
 
 /// The command: the job's, or the image's own.
 pub(crate) fn argv(container: &ContainerSpec) -> Result<Vec<String>, RuntimeError> {
-    let argv = container.argv.clone().unwrap_or_else(|| container.image.config.default_argv());
+    let argv = container
+        .argv
+        .clone()
+        .unwrap_or_else(|| container.image.config.default_argv());
     if argv.is_empty() {
         let reason = "the image has no default command and the job names none".to_owned();
         return Err(RuntimeError::BadCommand { reason });
     }
     if argv.iter().any(|argument| argument.contains('\0')) {
-        return Err(RuntimeError::BadCommand { reason: "an argument holds a zero byte".to_owned() });
+        return Err(RuntimeError::BadCommand {
+            reason: "an argument holds a zero byte".to_owned(),
+        });
     }
     Ok(argv)
 }
@@ -62,7 +67,10 @@ pub(crate) fn environment(container: &ContainerSpec) -> Vec<String> {
         variables.retain(|(known, _)| known != name);
         variables.push((name, value));
     }
-    variables.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 /// Where the program starts.
@@ -136,12 +144,8 @@ fn linux(inputs: &Inputs<'_>) -> Value {
 }
 
 fn mounts(inputs: &Inputs<'_>) -> Vec<Value> {
-    let tmpfs = |inside: &str, options: Vec<String>| {
-        json!({ "destination": inside, "type": "tmpfs", "source": "tmpfs", "options": options })
-    };
-    let fixed = |inside: &str, kind: &str, options: &[&str]| {
-        json!({ "destination": inside, "type": kind, "source": kind, "options": options })
-    };
+    let tmpfs = |inside: &str, options: Vec<String>| json!({ "destination": inside, "type": "tmpfs", "source": "tmpfs", "options": options });
+    let fixed = |inside: &str, kind: &str, options: &[&str]| json!({ "destination": inside, "type": kind, "source": kind, "options": options });
     let words = |options: &[&str]| options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>();
     let mut tmp = words(&["nosuid", "nodev", "mode=1777"]);
     tmp.push(format!("size={}", inputs.container.tmp_bytes));
@@ -150,7 +154,11 @@ fn mounts(inputs: &Inputs<'_>) -> Vec<Value> {
     let mut mounts = vec![
         fixed("/proc", "proc", &["nosuid", "noexec", "nodev"]),
         tmpfs("/dev", words(&["nosuid", "strictatime", "mode=755", "size=64k"])),
-        fixed("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        fixed(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         tmpfs("/dev/shm", shared_memory),
         fixed("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         fixed("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
@@ -169,10 +177,15 @@ fn mounts(inputs: &Inputs<'_>) -> Vec<Value> {
 
 /// Refuses a mount that would cover what the isolation rests on.
 pub(crate) fn check_mount_point(inside: &str) -> Result<(), RuntimeError> {
-    let names: Vec<&str> = inside.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+    let names: Vec<&str> = inside
+        .split('/')
+        .filter(|name| !name.is_empty() && *name != ".")
+        .collect();
     let is_reserved = matches!(names.first(), None | Some(&"proc" | &"sys" | &"dev"));
     if !inside.starts_with('/') || is_reserved || names.contains(&"..") || inside.contains('\0') {
-        return Err(RuntimeError::BadCommand { reason: format!("nothing can be mounted at {inside:?}") });
+        return Err(RuntimeError::BadCommand {
+            reason: format!("nothing can be mounted at {inside:?}"),
+        });
     }
     Ok(())
 }
@@ -183,7 +196,17 @@ mod tests {
 
     #[test]
     fn mounts_over_the_kernels_folders_are_refused() {
-        for inside in ["/", "", "/proc", "/proc/sys", "/sys/x", "/dev/shm", "in", "/in/../proc", "//proc"] {
+        for inside in [
+            "/",
+            "",
+            "/proc",
+            "/proc/sys",
+            "/sys/x",
+            "/dev/shm",
+            "in",
+            "/in/../proc",
+            "//proc",
+        ] {
             assert!(check_mount_point(inside).is_err(), "{inside:?}");
         }
         for inside in ["/in", "/out", "/data/set", "/processed"] {

@@ -1,7 +1,7 @@
 //! Naming a process so that a reused pid is never taken for it, and signalling it without that race.
 
 use std::fs;
-use std::os::fd::{FromRawFd, OwnedFd, AsRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -21,7 +21,10 @@ impl ProcessIdentity {
     /// Of a process that exists now.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        Some(Self { pid, start_ticks: start_ticks(&stat)? })
+        Some(Self {
+            pid,
+            start_ticks: start_ticks(&stat)?,
+        })
     }
 
     /// Opens the process; `None` when it has ended, even when another has its pid by now.
@@ -40,8 +43,7 @@ impl ProcessIdentity {
         let Some(fd) = self.open() else { return Ok(()) };
         let no_info = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: the descriptor is open, and a null siginfo is what kill(2) does.
-        let result =
-            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, no_info, 0) };
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, no_info, 0) };
         match Errno::result(result) {
             Err(Errno::ESRCH) | Ok(_) => Ok(()),
             Err(error) => Err(error),
@@ -68,7 +70,10 @@ mod tests {
     fn a_reused_pid_is_another_process() {
         let me = ProcessIdentity::of(std::process::id() as i32).unwrap();
         assert!(me.open().is_some());
-        let other = ProcessIdentity { start_ticks: me.start_ticks + 1, ..me };
+        let other = ProcessIdentity {
+            start_ticks: me.start_ticks + 1,
+            ..me
+        };
         assert!(other.open().is_none());
         assert_eq!(other.signal(Signal::SIGKILL), Ok(()));
     }

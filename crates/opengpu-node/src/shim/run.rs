@@ -20,7 +20,7 @@ use crate::runtime::{ContainerSpec, ExitOutcome, ExitRecord, Moment, MountAccess
 
 use super::cap_log::CappedLog;
 use super::executor::{BAD_COMMAND, JobExecutor};
-use super::folder::{StateFolder, Started, StoredSpec};
+use super::folder::{Started, StateFolder, StoredSpec};
 use super::mounts::{GatheredMounts, View};
 use super::process::ProcessIdentity;
 use super::user::InsideUser;
@@ -64,9 +64,13 @@ pub(crate) fn shim_main(folder: &Path) -> u8 {
 /// the end of the pipe alone does not tell.
 fn relay(reader: &mut PipeReader, shim: Pid) -> String {
     let silent = || Report::Failed("the shim ended without a word; see shim.log".to_owned()).line();
-    let Some(process) = ProcessIdentity::of(shim.as_raw()).and_then(|shim| shim.open()) else { return silent() };
-    let mut sources =
-        [PollFd::new(reader.as_fd(), PollFlags::POLLIN), PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    let Some(process) = ProcessIdentity::of(shim.as_raw()).and_then(|shim| shim.open()) else {
+        return silent();
+    };
+    let mut sources = [
+        PollFd::new(reader.as_fd(), PollFlags::POLLIN),
+        PollFd::new(process.as_fd(), PollFlags::POLLIN),
+    ];
     while let Err(nix::errno::Errno::EINTR) = poll(&mut sources, PollTimeout::NONE) {}
     let has_line = sources[0].any().unwrap_or_default();
     let mut line = vec![0; nix::libc::PIPE_BUF];
@@ -84,15 +88,25 @@ fn print(line: &str) -> u8 {
 /// New session, no terminal, nothing of the caller's kept open: the daemon's death and Ctrl-C do not reach here.
 fn leave_caller(folder: &StateFolder) -> Result<(), RuntimeError> {
     setsid().map_err(step_failed("new session"))?;
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(step_failed("open /dev/null"))?;
+    let null = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(step_failed("open /dev/null"))?;
     let path = folder.path().join("shim.log");
-    let log = OpenOptions::new().create(true).append(true).open(path).map_err(step_failed("open shim.log"))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(step_failed("open shim.log"))?;
     dup2_stdin(&null).map_err(step_failed("stdin"))?;
     dup2_stdout(&null).map_err(step_failed("stdout"))?;
     dup2_stderr(&log).map_err(step_failed("stderr"))?;
     std::env::set_current_dir("/").map_err(step_failed("change to /"))?;
     // Not standard error: in the container's first process that is the job's log.
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(Arc::new(log));
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(Arc::new(log));
     // A second subscriber in one process is the only error, and there is none before this one.
     let _ = subscriber.with_ansi(false).try_init();
     Ok(())
@@ -112,16 +126,23 @@ struct Running {
 
 /// Makes and starts the container. `None`: another shim has it, or it ran already.
 fn start(folder: &StateFolder) -> Result<Option<Running>, RuntimeError> {
-    let Some(lock) = folder.try_lock()? else { return Ok(None) };
+    let Some(lock) = folder.try_lock()? else {
+        return Ok(None);
+    };
     if folder.started()?.is_some() || folder.exit()?.is_some() {
         return Ok(None);
     }
-    let spec = folder.spec()?.ok_or_else(|| RuntimeError::StartFailed { reason: "no spec.json".to_owned() })?;
+    let spec = folder.spec()?.ok_or_else(|| RuntimeError::StartFailed {
+        reason: "no spec.json".to_owned(),
+    })?;
     let me = ProcessIdentity::of(std::process::id() as i32);
-    folder.write_shim(&me.ok_or_else(|| RuntimeError::StartFailed { reason: "own /proc entry".to_owned() })?)?;
+    folder.write_shim(&me.ok_or_else(|| RuntimeError::StartFailed {
+        reason: "own /proc entry".to_owned(),
+    })?)?;
     prctl::set_child_subreaper(true).map_err(step_failed("subreaper"))?;
 
-    let log = CappedLog::open(&spec.container.log_path, spec.container.log_max_bytes).map_err(step_failed("open log"))?;
+    let log =
+        CappedLog::open(&spec.container.log_path, spec.container.log_max_bytes).map_err(step_failed("open log"))?;
     let cgroup = Cgroup::of(folder.path())?;
     let engine_state = folder.path().join("engine");
     let birthplace = cgroup.be_born_in()?;
@@ -136,15 +157,31 @@ fn start(folder: &StateFolder) -> Result<Option<Running>, RuntimeError> {
         }
     };
     let first = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
-    let first = first.ok_or_else(|| RuntimeError::StartFailed { reason: "no first process".to_owned() })?;
+    let first = first.ok_or_else(|| RuntimeError::StartFailed {
+        reason: "no first process".to_owned(),
+    })?;
     namespace::bring_up_loopback(first)?;
 
     let process = ProcessIdentity::of(first.as_raw());
-    let process = process.ok_or_else(|| RuntimeError::StartFailed { reason: "first process died".to_owned() })?;
+    let process = process.ok_or_else(|| RuntimeError::StartFailed {
+        reason: "first process died".to_owned(),
+    })?;
     let started_at = Moment::now();
-    folder.write_started(&Started { process, at: started_at })?;
+    folder.write_started(&Started {
+        process,
+        at: started_at,
+    })?;
     container.start().map_err(step_failed("start"))?;
-    Ok(Some(Running { spec, cgroup, output, log, first, started_at, engine_state, _lock: lock }))
+    Ok(Some(Running {
+        spec,
+        cgroup,
+        output,
+        log,
+        first,
+        started_at,
+        engine_state,
+        _lock: lock,
+    }))
 }
 
 /// Makes the container up to the point where its first process waits to be told to run.
@@ -155,7 +192,10 @@ fn create(
 ) -> Result<(PipeReader, Container), RuntimeError> {
     let container = &spec.container;
     let user = prepare_root(container)?;
-    let host_user = (Uid::from_raw(spec.first_id + user.uid), Gid::from_raw(spec.first_id + user.gid));
+    let host_user = (
+        Uid::from_raw(spec.first_id + user.uid),
+        Gid::from_raw(spec.first_id + user.gid),
+    );
     let ids = namespace::user_namespace(spec.first_id)?;
     let mut gathered = GatheredMounts::enter()?;
     let root = gathered.add(&container.image.folder, View::Mapped(ids.as_fd()))?;
@@ -164,7 +204,8 @@ fn create(
         let view = match mount.access {
             MountAccess::ReadOnly => View::Mapped(ids.as_fd()),
             MountAccess::Writable => {
-                chown(&mount.host, Some(host_user.0), Some(host_user.1)).map_err(step_failed("own the output folder"))?;
+                chown(&mount.host, Some(host_user.0), Some(host_user.1))
+                    .map_err(step_failed("own the output folder"))?;
                 View::AsOnDisk
             }
         };
@@ -199,7 +240,9 @@ fn create(
         .with_systemd(false)
         .with_detach(true)
         .build();
-    built.map(|container| (output, container)).map_err(|error| explain(&error))
+    built
+        .map(|container| (output, container))
+        .map_err(|error| explain(&error))
 }
 
 /// Resolves the user and makes the folders that are mounted over or started in, so that the root can be read-only.
@@ -211,10 +254,14 @@ fn prepare_root(container: &ContainerSpec) -> Result<InsideUser, RuntimeError> {
         oci_spec::check_mount_point(&mount.inside)?;
     }
     let own = ["/proc", "/sys", "/dev", "/tmp", working_folder.as_str()];
-    for inside in own.into_iter().chain(container.mounts.iter().map(|mount| mount.inside.as_str())) {
-        root.ensure_folder(Path::new(inside)).map_err(|error| RuntimeError::BadCommand {
-            reason: format!("{inside} in the image is no folder: {error}"),
-        })?;
+    for inside in own
+        .into_iter()
+        .chain(container.mounts.iter().map(|mount| mount.inside.as_str()))
+    {
+        root.ensure_folder(Path::new(inside))
+            .map_err(|error| RuntimeError::BadCommand {
+                reason: format!("{inside} in the image is no folder: {error}"),
+            })?;
     }
     user::resolve(&container.image.config.user, &root)
 }
@@ -242,7 +289,9 @@ fn explain(error: &libcontainer::error::LibcontainerError) -> RuntimeError {
         source = error.source();
     }
     match text.split_once(BAD_COMMAND) {
-        Some((_, reason)) => RuntimeError::BadCommand { reason: reason.trim_end_matches('"').to_owned() },
+        Some((_, reason)) => RuntimeError::BadCommand {
+            reason: reason.trim_end_matches('"').to_owned(),
+        },
         None => RuntimeError::StartFailed { reason: text },
     }
 }
@@ -260,7 +309,13 @@ impl Running {
             tracing::error!(%error, "reading the final counters failed");
             Final::default()
         });
-        let record = ExitRecord { outcome, oom_killed, started_at: self.started_at, finished_at, usage };
+        let record = ExitRecord {
+            outcome,
+            oom_killed,
+            started_at: self.started_at,
+            finished_at,
+            usage,
+        };
         if let Err(error) = folder.write_exit(&record) {
             tracing::error!(%error, "the exit record could not be written");
             return 1;

@@ -38,10 +38,18 @@ pub(crate) fn profile() -> Value {
 }
 
 fn allowed_names() -> Vec<&'static str> {
-    [FILES, MEMORY, PROCESSES, IDENTITY, SIGNALS_AND_TIME, EVENTS_AND_IPC, NETWORK]
-        .iter()
-        .flat_map(|group| group.split_whitespace())
-        .collect()
+    [
+        FILES,
+        MEMORY,
+        PROCESSES,
+        IDENTITY,
+        SIGNALS_AND_TIME,
+        EVENTS_AND_IPC,
+        NETWORK,
+    ]
+    .iter()
+    .flat_map(|group| group.split_whitespace())
+    .collect()
 }
 
 const FILES: &str = "
@@ -97,14 +105,53 @@ mod tests {
     fn what_reaches_out_of_a_container_is_not_in_the_list() {
         let names = allowed_names();
         for forbidden in [
-            "mount", "umount2", "pivot_root", "unshare", "setns", "bpf", "keyctl", "add_key", "request_key", "ptrace",
-            "process_vm_readv", "process_vm_writev", "io_uring_setup", "io_uring_enter", "userfaultfd", "perf_event_open",
-            "kexec_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "reboot", "swapon",
-            "settimeofday", "clock_settime", "sethostname", "syslog", "acct", "quotactl", "open_tree", "move_mount",
-            "fsopen", "fsmount", "mount_setattr", "clone3", "vhangup", "iopl", "ioperm", "fanotify_init", "clone",
-            "socket", "personality",
+            "mount",
+            "umount2",
+            "pivot_root",
+            "unshare",
+            "setns",
+            "bpf",
+            "keyctl",
+            "add_key",
+            "request_key",
+            "ptrace",
+            "process_vm_readv",
+            "process_vm_writev",
+            "io_uring_setup",
+            "io_uring_enter",
+            "userfaultfd",
+            "perf_event_open",
+            "kexec_load",
+            "init_module",
+            "finit_module",
+            "delete_module",
+            "open_by_handle_at",
+            "reboot",
+            "swapon",
+            "settimeofday",
+            "clock_settime",
+            "sethostname",
+            "syslog",
+            "acct",
+            "quotactl",
+            "open_tree",
+            "move_mount",
+            "fsopen",
+            "fsmount",
+            "mount_setattr",
+            "clone3",
+            "vhangup",
+            "iopl",
+            "ioperm",
+            "fanotify_init",
+            "clone",
+            "socket",
+            "personality",
         ] {
-            assert!(!names.contains(&forbidden), "{forbidden} is allowed without a condition");
+            assert!(
+                !names.contains(&forbidden),
+                "{forbidden} is allowed without a condition"
+            );
         }
     }
 

@@ -28,9 +28,13 @@ pub(crate) fn resolve(user: &str, root: &RootedFolder) -> Result<InsideUser, Run
         None => (user, None),
     };
     let passwd = read(root, "etc/passwd");
-    let entry = passwd.lines().find(|line| field(line, 0) == Some(user) || field(line, 2) == Some(user));
+    let entry = passwd
+        .lines()
+        .find(|line| field(line, 0) == Some(user) || field(line, 2) == Some(user));
     let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok()).filter(|id| *id < RANGE);
-    let unknown = |what: &str, name: &str| RuntimeError::BadCommand { reason: format!("the image has no {what} {name:?}") };
+    let unknown = |what: &str, name: &str| RuntimeError::BadCommand {
+        reason: format!("the image has no {what} {name:?}"),
+    };
     let uid = number(Some(user)).or_else(|| number(entry.and_then(|line| field(line, 2))));
     let uid = uid.ok_or_else(|| unknown("user", user))?;
     let gid = match group {
@@ -53,7 +57,9 @@ fn field(line: &str, position: usize) -> Option<&str> {
 /// A file of the image as text; empty when it has none or it is no plain text.
 fn read(root: &RootedFolder, path: &str) -> String {
     let mut text = String::new();
-    let result = root.read(Path::new(path)).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
+    let result = root
+        .read(Path::new(path))
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
     if result.is_ok() { text } else { String::new() }
 }
 
@@ -64,7 +70,11 @@ mod tests {
     fn image() -> (tempfile::TempDir, RootedFolder) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("etc")).unwrap();
-        std::fs::write(folder.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nworker:x:1000:1001::/w:/bin/sh\n").unwrap();
+        std::fs::write(
+            folder.path().join("etc/passwd"),
+            "root:x:0:0::/:/bin/sh\nworker:x:1000:1001::/w:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(folder.path().join("etc/group"), "root:x:0:\nvideo:x:44:\n").unwrap();
         let root = RootedFolder::open(folder.path()).unwrap();
         (folder, root)
@@ -73,9 +83,14 @@ mod tests {
     #[test]
     fn every_form_of_user_is_resolved() {
         let (_folder, root) = image();
-        for (text, uid, gid) in
-            [("", 0, 0), ("worker", 1000, 1001), ("1000", 1000, 1001), ("7", 7, 0), ("7:8", 7, 8), ("worker:video", 1000, 44)]
-        {
+        for (text, uid, gid) in [
+            ("", 0, 0),
+            ("worker", 1000, 1001),
+            ("1000", 1000, 1001),
+            ("7", 7, 0),
+            ("7:8", 7, 8),
+            ("worker:video", 1000, 44),
+        ] {
             assert_eq!(resolve(text, &root).unwrap(), InsideUser { uid, gid }, "{text:?}");
         }
     }

@@ -21,7 +21,9 @@ struct Dockerd {
 impl Dockerd {
     /// `None` after one loud line.
     fn start() -> Option<Self> {
-        let program = ["/usr/sbin/dockerd", "/usr/bin/dockerd"].into_iter().find(|path| PathBuf::from(path).exists());
+        let program = ["/usr/sbin/dockerd", "/usr/bin/dockerd"]
+            .into_iter()
+            .find(|path| PathBuf::from(path).exists());
         let (Some(program), true) = (program, nix::unistd::geteuid().is_root()) else {
             eprintln!("SKIPPED: docker engine: needs root and dockerd");
             return None;
@@ -42,7 +44,11 @@ impl Dockerd {
             .stderr(std::fs::File::create(path("dockerd.log")).unwrap())
             .spawn()
             .unwrap();
-        Some(Self { child, socket, _folder: folder })
+        Some(Self {
+            child,
+            socket,
+            _folder: folder,
+        })
     }
 }
 
@@ -83,13 +89,19 @@ async fn docker_does_all_that_the_embedded_engine_does() {
 }
 
 async fn a_new_node_daemon_takes_up_the_log_and_the_end(place: &Workplace, daemon: &Dockerd) {
-    let spec = place.spec("handover", "echo before; while [ ! -e /out/go ]; do sleep 0.05; done; echo after; exit 4");
+    let spec = place.spec(
+        "handover",
+        "echo before; while [ ! -e /out/go ]; do sleep 0.05; done; echo after; exit 4",
+    );
     {
         // A node daemon that dies: its tasks end with its own executor.
         let (socket, state, spec) = (daemon.socket.clone(), place.folder.path().to_owned(), spec.clone());
         let log = place.path("handover.log");
         std::thread::spawn(move || {
-            let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let executor = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             executor.block_on(async {
                 let first = DockerRuntime::connect_to(&socket, &state).await.unwrap();
                 first.start(&spec).await.unwrap();
@@ -100,8 +112,13 @@ async fn a_new_node_daemon_takes_up_the_log_and_the_end(place: &Workplace, daemo
         .join()
         .unwrap();
     }
-    let next = DockerRuntime::connect_to(&daemon.socket, place.folder.path()).await.unwrap();
-    assert!(matches!(next.status(&spec.id).await.unwrap(), ContainerStatus::Running { .. }));
+    let next = DockerRuntime::connect_to(&daemon.socket, place.folder.path())
+        .await
+        .unwrap();
+    assert!(matches!(
+        next.status(&spec.id).await.unwrap(),
+        ContainerStatus::Running { .. }
+    ));
     assert!(next.sample(&spec.id).await.unwrap().memory_bytes > 0);
     std::fs::write(place.path("handover.out/go"), "").unwrap();
     let record = exit_of(&next, &spec.id).await;

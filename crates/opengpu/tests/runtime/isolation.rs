@@ -67,14 +67,23 @@ const ATTEMPTS: &[(&str, &str)] = &[
     ("cgroup write", "mkdir /sys/fs/cgroup/x"),
     ("see other processes", "ls -d /proc/[0-9]* | wc -l | grep -qv '^[1-9]$'"),
     ("kill outside", "kill -0 100000"),
-    ("host root by proc", "ls /proc/1/root/home/* /proc/1/root/work 2> /dev/null"),
+    (
+        "host root by proc",
+        "ls /proc/1/root/home/* /proc/1/root/work 2> /dev/null",
+    ),
     ("sysfs write", "echo 1 > /sys/kernel/profiling"),
     ("debugfs", "ls /sys/kernel/debug/* 2> /dev/null"),
     ("firmware", "ls /sys/firmware/* 2> /dev/null"),
     ("fill tmp", "dd if=/dev/zero of=/tmp/big bs=1M count=20"),
     ("fill dev", "dd if=/dev/zero of=/dev/big bs=1M count=70"),
-    ("host disk device", "ls /dev/vda /dev/sda /dev/mem /dev/kmsg /dev/fuse /dev/kvm 2> /dev/null | grep -q ."),
-    ("gain by set-user-id", "chmod u+s /tmp/x 2> /dev/null; awk '$5==\"/tmp\" {print $6}' /proc/self/mountinfo | grep -qv nosuid"),
+    (
+        "host disk device",
+        "ls /dev/vda /dev/sda /dev/mem /dev/kmsg /dev/fuse /dev/kvm 2> /dev/null | grep -q .",
+    ),
+    (
+        "gain by set-user-id",
+        "chmod u+s /tmp/x 2> /dev/null; awk '$5==\"/tmp\" {print $6}' /proc/self/mountinfo | grep -qv nosuid",
+    ),
 ];
 
 pub(crate) async fn a_job_has_no_rights_and_sees_nothing_of_the_host(place: &Workplace) {
@@ -93,15 +102,23 @@ pub(crate) async fn a_job_has_no_rights_and_sees_nothing_of_the_host(place: &Wor
     is("tmp", "tmpfs");
     assert!(seen["processes"].parse::<u32>().unwrap() < 10, "{log}");
     assert_eq!(seen["routes"], "1", "only the headline\n{log}");
-    let devices = ["console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
-        "stdout", "tty", "urandom", "zero"];
-    assert!(seen["devices"].split_whitespace().all(|device| devices.contains(&device)), "{log}");
+    let devices = [
+        "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout",
+        "tty", "urandom", "zero",
+    ];
+    assert!(
+        seen["devices"]
+            .split_whitespace()
+            .all(|device| devices.contains(&device)),
+        "{log}"
+    );
 }
 
 pub(crate) async fn every_attempt_to_get_out_fails(place: &Workplace) {
     let mut script = String::from("touch /tmp/x\n");
     for (name, command) in ATTEMPTS {
-        script += &format!("if ( {command} ) > /dev/null 2>&1; then echo 'GOT OUT: {name}'; else echo 'held: {name}'; fi\n");
+        script +=
+            &format!("if ( {command} ) > /dev/null 2>&1; then echo 'GOT OUT: {name}'; else echo 'held: {name}'; fi\n");
     }
     script += "echo probes are over\n";
     let record = place.run("attempts", &script).await;
@@ -109,7 +126,11 @@ pub(crate) async fn every_attempt_to_get_out_fails(place: &Workplace) {
     assert!(log.contains("probes are over"), "{record:?}\n{log}");
     let out: Vec<&str> = log.lines().filter(|line| line.starts_with("GOT OUT")).collect();
     assert_eq!(out, Vec::<&str>::new());
-    assert_eq!(log.lines().filter(|line| line.starts_with("held")).count(), ATTEMPTS.len(), "{log}");
+    assert_eq!(
+        log.lines().filter(|line| line.starts_with("held")).count(),
+        ATTEMPTS.len(),
+        "{log}"
+    );
 }
 
 pub(crate) async fn commands_run_inside_are_held_the_same(place: &Workplace) {
@@ -119,7 +140,13 @@ pub(crate) async fn commands_run_inside_are_held_the_same(place: &Workplace) {
     let argv = ["/bin/sh", "-c", &script].map(str::to_owned);
     assert_eq!(place.runtime.exec(&spec.id, &argv).await.unwrap(), 0);
     let seen = std::fs::read_to_string(place.path("inside.out/look")).unwrap();
-    for line in ["NoNewPrivs: 1", "CapEff: 0000000000000000", "CapBnd: 0000000000000000", "Seccomp: 2", "interfaces: lo "] {
+    for line in [
+        "NoNewPrivs: 1",
+        "CapEff: 0000000000000000",
+        "CapBnd: 0000000000000000",
+        "Seccomp: 2",
+        "interfaces: lo ",
+    ] {
         assert!(seen.contains(line), "{line} is missing in\n{seen}");
     }
     for command in ["mount -t tmpfs none /tmp", "unshare -U true", "touch /escape"] {

@@ -7,25 +7,45 @@ use opengpu_node::runtime::{ContainerStatus, ExitOutcome, RuntimeError, Signal};
 use crate::support::{Workplace, exit_of, wait_for, wait_until};
 
 pub(crate) async fn output_goes_to_the_log_in_order(place: &Workplace) {
-    let record = place.run("order", "for i in 1 2 3; do echo out $i; echo err $i >&2; done; echo again > /dev/stdout").await;
+    let record = place
+        .run(
+            "order",
+            "for i in 1 2 3; do echo out $i; echo err $i >&2; done; echo again > /dev/stdout",
+        )
+        .await;
     assert_eq!(record.outcome, ExitOutcome::Code(0));
     let log = place.log("order");
     if place.runtime.name() == "embedded" {
         assert_eq!(log, "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\nagain\n");
     }
     // Docker has two pipes and keeps the order within each.
-    let of = |start: &str| log.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>().join(",");
-    assert_eq!((of("out").as_str(), of("err").as_str()), ("out 1,out 2,out 3", "err 1,err 2,err 3"));
+    let of = |start: &str| {
+        log.lines()
+            .filter(|line| line.starts_with(start))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    assert_eq!(
+        (of("out").as_str(), of("err").as_str()),
+        ("out 1,out 2,out 3", "err 1,err 2,err 3")
+    );
     assert!(log.contains("again\n"));
     assert!(record.finished_at.boot_millis >= record.started_at.boot_millis);
 }
 
 pub(crate) async fn input_output_and_environment_reach_the_program(place: &Workplace) {
-    let spec = place.spec("files", "cat /in/hello; echo \"$FROM_IMAGE,$FROM_JOB\"; echo made > /out/made; touch /in/x");
+    let spec = place.spec(
+        "files",
+        "cat /in/hello; echo \"$FROM_IMAGE,$FROM_JOB\"; echo made > /out/made; touch /in/x",
+    );
     std::fs::write(place.path("files.in/hello"), "hello\n").unwrap();
     if place.runtime.name() == "embedded" {
         // Root's private files are the job's own to read there; Docker shows ids as they are on disk.
-        std::fs::set_permissions(place.path("files.in/hello"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(
+            place.path("files.in/hello"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o600),
+        )
+        .unwrap();
     }
     let record = place.run_spec(&spec).await;
     let log = place.log("files");
@@ -46,7 +66,10 @@ pub(crate) async fn exit_codes_and_signals_are_told_apart(place: &Workplace) {
     assert_eq!(exit_of(&*place.runtime, &spec.id).await.outcome.shell_code(), 137);
     place.runtime.kill(&spec.id, Signal::Kill).await.unwrap();
 
-    let spec = place.spec("asked", "trap 'echo stopping; exit 7' TERM; echo up; while true; do sleep 0.05; done");
+    let spec = place.spec(
+        "asked",
+        "trap 'echo stopping; exit 7' TERM; echo up; while true; do sleep 0.05; done",
+    );
     place.runtime.start(&spec).await.unwrap();
     wait_until("handler set", async || place.log("asked").contains("up")).await;
     place.runtime.kill(&spec.id, Signal::Terminate).await.unwrap();
@@ -76,7 +99,10 @@ pub(crate) async fn starting_twice_attaches(place: &Workplace) {
     place.runtime.kill(&spec.id, Signal::Kill).await.unwrap();
     let record = exit_of(&*place.runtime, &spec.id).await;
     place.runtime.start(&spec).await.unwrap();
-    assert_eq!(place.runtime.status(&spec.id).await.unwrap(), ContainerStatus::Exited(record));
+    assert_eq!(
+        place.runtime.status(&spec.id).await.unwrap(),
+        ContainerStatus::Exited(record)
+    );
     assert_eq!(place.log("twice"), "once\n");
 }
 
@@ -90,7 +116,12 @@ pub(crate) async fn memory_above_the_limit_ends_the_job_and_is_recorded(place: &
 }
 
 pub(crate) async fn a_pid_limit_stops_a_fork_bomb(place: &Workplace) {
-    let record = place.run("bomb", "i=0; while [ $i -lt 200 ]; do sleep 30 & i=$((i+1)); done; exit 5").await;
+    let record = place
+        .run(
+            "bomb",
+            "i=0; while [ $i -lt 200 ]; do sleep 30 & i=$((i+1)); done; exit 5",
+        )
+        .await;
     assert_ne!(record.outcome, ExitOutcome::Code(5), "200 processes with a limit of 64");
     assert!(place.log("bomb").contains("fork"), "{}", place.log("bomb"));
 }
@@ -102,11 +133,30 @@ pub(crate) async fn a_command_runs_inside_and_says_how_it_ended(place: &Workplac
     assert!(matches!(early, Err(RuntimeError::NotRunning { .. })), "{early:?}");
     place.runtime.start(&spec).await.unwrap();
     wait_until("ready", async || {
-        place.runtime.exec(&spec.id, &words(&["test", "-e", "/tmp/ready"])).await.unwrap() == 0
+        place
+            .runtime
+            .exec(&spec.id, &words(&["test", "-e", "/tmp/ready"]))
+            .await
+            .unwrap()
+            == 0
     })
     .await;
-    assert_eq!(place.runtime.exec(&spec.id, &words(&["sh", "-c", "exit 42"])).await.unwrap(), 42);
-    assert_eq!(place.runtime.exec(&spec.id, &words(&["test", "-e", "/tmp/never"])).await.unwrap(), 1);
+    assert_eq!(
+        place
+            .runtime
+            .exec(&spec.id, &words(&["sh", "-c", "exit 42"]))
+            .await
+            .unwrap(),
+        42
+    );
+    assert_eq!(
+        place
+            .runtime
+            .exec(&spec.id, &words(&["test", "-e", "/tmp/never"]))
+            .await
+            .unwrap(),
+        1
+    );
     let missing = place.runtime.exec(&spec.id, &words(&["no-such-program"])).await;
     assert!(matches!(missing, Err(RuntimeError::BadCommand { .. })), "{missing:?}");
     place.runtime.remove(&spec.id).await.unwrap();
@@ -137,7 +187,10 @@ pub(crate) async fn a_paused_job_uses_no_processor_and_goes_on(place: &Workplace
 pub(crate) async fn removed_containers_are_forgotten_and_their_files_stay(place: &Workplace) {
     let spec = place.spec("gone", "echo kept; echo kept > /out/kept; sleep 1000");
     place.runtime.start(&spec).await.unwrap();
-    wait_until("output", async || place.path("gone.out/kept").exists() && !place.log("gone").is_empty()).await;
+    wait_until("output", async || {
+        place.path("gone.out/kept").exists() && !place.log("gone").is_empty()
+    })
+    .await;
     assert!(place.runtime.list().await.unwrap().contains(&spec.id));
     place.runtime.remove(&spec.id).await.unwrap();
     assert_eq!(place.runtime.status(&spec.id).await.unwrap(), ContainerStatus::Absent);

@@ -48,7 +48,9 @@ pub(crate) fn workplace_folder() -> tempfile::TempDir {
 /// Packs the host's static busybox as an OCI layout.
 pub(crate) fn busybox_layout(folder: &Path) -> PathBuf {
     let layout = folder.join("busybox");
-    let links = APPLETS.split_whitespace().map(|name| (format!("/bin/{name}"), "busybox".to_owned()));
+    let links = APPLETS
+        .split_whitespace()
+        .map(|name| (format!("/bin/{name}"), "busybox".to_owned()));
     let image = PackedImage {
         binary: "/bin/busybox".into(),
         entrypoint: vec!["/bin/busybox".to_owned()],
@@ -63,7 +65,10 @@ pub(crate) fn busybox_layout(folder: &Path) -> PathBuf {
 impl Workplace {
     pub(crate) async fn new(runtime: Arc<dyn Runtime>, folder: tempfile::TempDir) -> Self {
         let layout = busybox_layout(folder.path());
-        let reference = ImageReference::Layout { folder: layout, digest: None };
+        let reference = ImageReference::Layout {
+            folder: layout,
+            digest: None,
+        };
         let image = runtime.prepare_image(&reference).await.unwrap();
         Self { runtime, image, folder }
     }

@@ -58,7 +58,10 @@ pub(crate) struct Final {
 impl Cgroup {
     /// The group of the container with this state folder.
     pub(crate) fn of(folder: &Path) -> Result<Self, RuntimeError> {
-        Ok(Self { hierarchy: Hierarchy::of_this_machine()?, name: Path::new(PARENT).join(group_name(folder)) })
+        Ok(Self {
+            hierarchy: Hierarchy::of_this_machine()?,
+            name: Path::new(PARENT).join(group_name(folder)),
+        })
     }
 
     /// The path under each hierarchy's root, as an OCI runtime wants it.
@@ -103,7 +106,10 @@ impl Cgroup {
             Hierarchy::V1(mounts) => self.in_mount(&mounts.memory).join("memory.oom_control"),
             Hierarchy::V2(root) => root.join(&self.name).join("memory.events"),
         };
-        Ok(Final { usage: self.sample()?, oom_killed: keyed(&events, "oom_kill")? > 0 })
+        Ok(Final {
+            usage: self.sample()?,
+            oom_killed: keyed(&events, "oom_kill")? > 0,
+        })
     }
 
     /// Freezes or thaws every process in the group.
@@ -113,7 +119,10 @@ impl Cgroup {
                 self.in_mount(&mounts.freezer).join("freezer.state"),
                 if frozen { "FROZEN" } else { "THAWED" },
             ),
-            Hierarchy::V2(root) => (root.join(&self.name).join("cgroup.freeze"), if frozen { "1" } else { "0" }),
+            Hierarchy::V2(root) => (
+                root.join(&self.name).join("cgroup.freeze"),
+                if frozen { "1" } else { "0" },
+            ),
         };
         fs::write(&path, value).map_err(io_error("write", &path))
     }
@@ -180,7 +189,10 @@ impl Cgroup {
         let group = self.birth_group();
         fs::create_dir_all(&group).map_err(io_error("create", &group))?;
         write_pid(&group, Pid::this())?;
-        Ok(Birthplace { group, back: mount.join(own.trim_start_matches('/')) })
+        Ok(Birthplace {
+            group,
+            back: mount.join(own.trim_start_matches('/')),
+        })
     }
 
     /// Puts a process (by pid of this pid namespace) into the group.
@@ -255,20 +267,105 @@ pub(crate) fn limits_swap() -> Result<bool, RuntimeError> {
 }
 
 fn text(path: &Path) -> Result<String, RuntimeError> {
-    Ok(fs::read_to_string(path).map_err(io_error("read", path))?.trim().to_owned())
+    Ok(fs::read_to_string(path)
+        .map_err(io_error("read", path))?
+        .trim()
+        .to_owned())
 }
 
 fn number(path: &Path) -> Result<u64, RuntimeError> {
     let text = text(path)?;
-    text.parse().map_err(|_| RuntimeError::Damaged { path: path.to_owned(), reason: format!("{text:?} is no number") })
+    text.parse().map_err(|_| RuntimeError::Damaged {
+        path: path.to_owned(),
+        reason: format!("{text:?} is no number"),
+    })
 }
 
 fn keyed(path: &Path, key: &str) -> Result<u64, RuntimeError> {
-    parse::keyed(&text(path)?, key)
-        .ok_or_else(|| RuntimeError::Damaged { path: path.to_owned(), reason: format!("no {key:?} in it") })
+    parse::keyed(&text(path)?, key).ok_or_else(|| RuntimeError::Damaged {
+        path: path.to_owned(),
+        reason: format!("no {key:?} in it"),
+    })
 }
 
 pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RuntimeError {
     let path = path.to_owned();
     move |source| RuntimeError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container's group as cgroup v2 shows it.
+    fn unified() -> (tempfile::TempDir, Cgroup) {
+        let root = tempfile::tempdir().unwrap();
+        let cgroup = Cgroup {
+            hierarchy: Hierarchy::V2(root.path().to_owned()),
+            name: "opengpu/job".into(),
+        };
+        let group = root.path().join("opengpu/job");
+        fs::create_dir_all(&group).unwrap();
+        for (name, text) in [
+            (
+                "cpu.stat",
+                "usage_usec 2500000\nuser_usec 2400000\nsystem_usec 100000\nnr_periods 0\n",
+            ),
+            ("memory.current", "1048576\n"),
+            ("memory.peak", "2097152\n"),
+            ("memory.events", "low 0\nhigh 0\nmax 4\noom 1\noom_kill 1\n"),
+            ("pids.current", "3\n"),
+            ("cgroup.freeze", "0\n"),
+        ] {
+            fs::write(group.join(name), text).unwrap();
+        }
+        (root, cgroup)
+    }
+
+    #[test]
+    fn counters_are_read_from_a_unified_hierarchy() {
+        let (_root, cgroup) = unified();
+        let usage = Sample {
+            cpu_nanos: 2_500_000_000,
+            memory_bytes: 1_048_576,
+            memory_peak_bytes: 2_097_152,
+            pids: 3,
+            egress_bytes: 0,
+        };
+        assert_eq!(
+            cgroup.finish().unwrap(),
+            Final {
+                usage,
+                oom_killed: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_kernel_without_memory_peak_gives_what_is_used_now() {
+        let (root, cgroup) = unified();
+        fs::remove_file(root.path().join("opengpu/job/memory.peak")).unwrap();
+        assert_eq!(cgroup.sample().unwrap().memory_peak_bytes, 1_048_576);
+    }
+
+    #[test]
+    fn a_unified_group_is_frozen_by_writing_1() {
+        let (root, cgroup) = unified();
+        assert!(!cgroup.is_frozen().unwrap());
+        cgroup.set_frozen(true).unwrap();
+        assert_eq!(
+            fs::read_to_string(root.path().join("opengpu/job/cgroup.freeze")).unwrap(),
+            "1"
+        );
+        assert!(cgroup.is_frozen().unwrap());
+    }
+
+    #[test]
+    fn a_group_that_is_gone_or_garbled_is_an_error_and_never_zero() {
+        let (root, cgroup) = unified();
+        fs::write(root.path().join("opengpu/job/memory.current"), "much").unwrap();
+        assert!(matches!(cgroup.sample(), Err(RuntimeError::Damaged { .. })));
+        fs::remove_dir_all(root.path().join("opengpu/job")).unwrap();
+        assert!(matches!(cgroup.sample(), Err(RuntimeError::Io { .. })));
+    }
 }

@@ -22,10 +22,14 @@ pub(crate) fn hierarchy(mountinfo: &str) -> Option<Hierarchy> {
     let mut unified = None;
     let mut controllers: Vec<(Vec<&str>, PathBuf)> = Vec::new();
     for line in mountinfo.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
         let mut after = after.split(' ');
         let kind = after.next();
-        let Some(point) = before.split(' ').nth(4).map(PathBuf::from) else { continue };
+        let Some(point) = before.split(' ').nth(4).map(PathBuf::from) else {
+            continue;
+        };
         match kind {
             Some("cgroup2") if unified.is_none() => unified = Some(point),
             Some("cgroup") => controllers.push((after.nth(1).unwrap_or("").split(',').collect(), point)),
@@ -40,7 +44,13 @@ pub(crate) fn hierarchy(mountinfo: &str) -> Option<Hierarchy> {
         (Some(cpuacct), Some(memory), Some(pids), Some(freezer)) => {
             let mut all: Vec<PathBuf> = controllers.iter().map(|(_, point)| point.clone()).collect();
             all.dedup();
-            Some(Hierarchy::V1(V1Mounts { cpuacct, memory, pids, freezer, all }))
+            Some(Hierarchy::V1(V1Mounts {
+                cpuacct,
+                memory,
+                pids,
+                freezer,
+                all,
+            }))
         }
         _ => unified.map(Hierarchy::V2),
     }
@@ -48,7 +58,8 @@ pub(crate) fn hierarchy(mountinfo: &str) -> Option<Hierarchy> {
 
 /// The value of `key` in a file of `key value` lines.
 pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// The group of a process in one hierarchy, from `/proc/<pid>/cgroup`: lines are `id:controller,controller:path`, and
@@ -57,7 +68,10 @@ pub(crate) fn own_group<'a>(text: &'a str, controller: &str) -> Option<&'a str> 
     text.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':');
         let controllers = parts.nth(1)?;
-        controllers.split(',').any(|name| name == controller).then(|| parts.next())?
+        controllers
+            .split(',')
+            .any(|name| name == controller)
+            .then(|| parts.next())?
     })
 }
 
@@ -86,7 +100,9 @@ mod tests {
 
     #[test]
     fn a_hybrid_machine_is_v1_with_shared_controllers_found() {
-        let Some(Hierarchy::V1(mounts)) = hierarchy(HYBRID) else { panic!("not v1") };
+        let Some(Hierarchy::V1(mounts)) = hierarchy(HYBRID) else {
+            panic!("not v1")
+        };
         assert_eq!(mounts.cpuacct, PathBuf::from("/sys/fs/cgroup/cpu,cpuacct"));
         assert_eq!(mounts.memory, PathBuf::from("/sys/fs/cgroup/memory"));
         assert_eq!(mounts.all.len(), 5);
@@ -104,7 +120,10 @@ mod tests {
         assert_eq!(keyed(events, "oom_kill"), Some(2));
         assert_eq!(keyed(events, "oom"), Some(3));
         assert_eq!(keyed("usage_usec 4210\nuser_usec 4000\n", "usage_usec"), Some(4210));
-        assert_eq!(keyed("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", "oom_kill"), Some(1));
+        assert_eq!(
+            keyed("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", "oom_kill"),
+            Some(1)
+        );
         assert_eq!(keyed(events, "peak"), None);
     }
 

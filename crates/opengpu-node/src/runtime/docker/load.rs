@@ -38,13 +38,23 @@ pub(super) async fn ensure_loaded(docker: &Docker, image: &PreparedImage) -> Res
     while let Some(step) = progress.next().await {
         step.map_err(|error| engine(&error))?;
     }
-    docker.inspect_image(&name).await.map(drop).map_err(|error| engine(&error))
+    docker
+        .inspect_image(&name)
+        .await
+        .map(drop)
+        .map_err(|error| engine(&error))
 }
 
 /// Writes the archive to a nameless file and rewinds it.
 fn write_archive(layout: &Path, digest: &Digest) -> Result<File, RuntimeError> {
     let (config, layers) = layers_of(layout, digest)?;
-    let io = |error: io::Error| RuntimeError::Image(ImageError::Io { action: "pack", path: layout.to_owned(), source: error });
+    let io = |error: io::Error| {
+        RuntimeError::Image(ImageError::Io {
+            action: "pack",
+            path: layout.to_owned(),
+            source: error,
+        })
+    };
     let mut tar = tar::Builder::new(tempfile::tempfile_in(layout).map_err(io)?);
     let config_name = format!("{}.json", config.hex());
     let config = fs::read(layout.join("blobs/sha256").join(config.hex())).map_err(io)?;
@@ -60,7 +70,13 @@ fn write_archive(layout: &Path, digest: &Digest) -> Result<File, RuntimeError> {
         names.push(name);
     }
     let manifest = json!([{ "Config": config_name, "RepoTags": [docker_name(digest)], "Layers": names }]).to_string();
-    append(&mut tar, "manifest.json", manifest.len() as u64, &mut manifest.as_bytes()).map_err(io)?;
+    append(
+        &mut tar,
+        "manifest.json",
+        manifest.len() as u64,
+        &mut manifest.as_bytes(),
+    )
+    .map_err(io)?;
     let mut file = tar.into_inner().map_err(io)?;
     io::Seek::rewind(&mut file).map_err(io)?;
     Ok(file)
@@ -74,5 +90,8 @@ fn append(tar: &mut tar::Builder<File>, name: &str, size: u64, bytes: &mut dyn i
 }
 
 fn failed(error: &dyn std::error::Error) -> RuntimeError {
-    RuntimeError::Engine { engine: "docker", reason: error.to_string() }
+    RuntimeError::Engine {
+        engine: "docker",
+        reason: error.to_string(),
+    }
 }

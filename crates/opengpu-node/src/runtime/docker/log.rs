@@ -15,7 +15,12 @@ pub(super) async fn follow(docker: Docker, container: String, path: PathBuf, lim
         Err(error) => return tracing::error!(%error, path = %path.display(), "the log file cannot be opened"),
     };
     let mut skip = log.len();
-    let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).tail("all").build();
+    let options = LogsOptionsBuilder::default()
+        .follow(true)
+        .stdout(true)
+        .stderr(true)
+        .tail("all")
+        .build();
     let mut output = std::pin::pin!(docker.logs(&container, Some(options)));
     while let Some(part) = output.next().await {
         match part {

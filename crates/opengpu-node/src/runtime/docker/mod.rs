@@ -31,7 +31,7 @@ use crate::image::{Digest, Form, ImageCache, ImageReference, PreparedImage};
 use self::time::Clocks;
 use super::cgroup::io_error;
 use super::{
-    ContainerId, ContainerSpec, ContainerStatus, ExitOutcome, ExitRecord, Moment, Runtime, RuntimeError, Sample, Signal,
+    ContainerId, ContainerSpec, ContainerStatus, ExitOutcome, ExitRecord, Runtime, RuntimeError, Sample, Signal,
 };
 
 /// Labels on our containers.
@@ -70,7 +70,8 @@ impl DockerRuntime {
     pub async fn connect_to(socket: &Path, state: &Path) -> Result<Self, RuntimeError> {
         /// How long one request may take, in seconds: loading a large image is the slowest.
         const TIMEOUT_SECONDS: u64 = 600;
-        let docker = Docker::connect_with_unix(&socket.to_string_lossy(), TIMEOUT_SECONDS, bollard::API_DEFAULT_VERSION);
+        let docker =
+            Docker::connect_with_unix(&socket.to_string_lossy(), TIMEOUT_SECONDS, bollard::API_DEFAULT_VERSION);
         Self::with(docker.map_err(|error| engine(&error))?, state).await
     }
 
@@ -81,7 +82,15 @@ impl DockerRuntime {
         let state = state.canonicalize().map_err(io_error("open", &state))?;
         let label = Digest::of(state.as_os_str().as_encoded_bytes()).hex()[..16].to_owned();
         let images = ImageCache::open(&state.join("images"), Form::Layout)?;
-        Ok(Self { docker, state, images, clocks: Clocks::now(), label, followers: Mutex::default(), changing: Mutex::new(()) })
+        Ok(Self {
+            docker,
+            state,
+            images,
+            clocks: Clocks::now(),
+            label,
+            followers: Mutex::default(),
+            changing: Mutex::new(()),
+        })
     }
 
     fn name_of(&self, id: &ContainerId) -> String {
@@ -99,12 +108,23 @@ impl DockerRuntime {
     /// Makes sure that somebody copies the container's output. Cheap when somebody does.
     async fn follow(&self, id: &ContainerId, container: &ContainerInspectResponse) {
         let mut followers = self.followers.lock().await;
-        let is_running = container.state.as_ref().and_then(|state| state.running).unwrap_or(false);
+        let is_running = container
+            .state
+            .as_ref()
+            .and_then(|state| state.running)
+            .unwrap_or(false);
         // A copy that ended before its container did lost its connection.
-        if followers.get(id).is_some_and(|follower| !(is_running && follower.is_finished())) {
+        if followers
+            .get(id)
+            .is_some_and(|follower| !(is_running && follower.is_finished()))
+        {
             return;
         }
-        let labels = container.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let labels = container
+            .config
+            .as_ref()
+            .and_then(|config| config.labels.clone())
+            .unwrap_or_default();
         let limit = labels.get(LABEL_LOG_MAX).and_then(|text| text.parse().ok());
         if let (Some(path), Some(limit)) = (labels.get(LABEL_LOG), limit) {
             let copying = log::follow(self.docker.clone(), self.name_of(id), PathBuf::from(path), limit);
@@ -134,18 +154,27 @@ impl DockerRuntime {
         let path = self.sample_file(id);
         let temporary = path.with_extension("new");
         let bytes = serde_json::to_vec(sample).unwrap_or_default();
-        fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path)).map_err(io_error("write", &path))
+        fs::write(&temporary, bytes)
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(io_error("write", &path))
     }
 
     async fn stats(&self, id: &ContainerId) -> Result<Sample, RuntimeError> {
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut stream = self.docker.stats(&self.name_of(id), Some(options));
-        let stats = stream.next().await.ok_or_else(|| RuntimeError::NotRunning { id: id.to_string() })?;
+        let stats = stream
+            .next()
+            .await
+            .ok_or_else(|| RuntimeError::NotRunning { id: id.to_string() })?;
         let stats = stats.map_err(|error| engine(&error))?;
         let memory = stats.memory_stats.unwrap_or_default();
         let memory_bytes = memory.usage.unwrap_or(0);
         let before = self.last_sample(id);
-        let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage).unwrap_or(0);
+        let cpu = stats
+            .cpu_stats
+            .and_then(|cpu| cpu.cpu_usage)
+            .and_then(|usage| usage.total_usage)
+            .unwrap_or(0);
         Ok(Sample {
             cpu_nanos: cpu.max(before.cpu_nanos),
             memory_bytes,
@@ -217,7 +246,9 @@ impl Runtime for DockerRuntime {
     }
 
     async fn status(&self, id: &ContainerId) -> Result<ContainerStatus, RuntimeError> {
-        let Some(container) = self.inspect(id).await? else { return Ok(ContainerStatus::Absent) };
+        let Some(container) = self.inspect(id).await? else {
+            return Ok(ContainerStatus::Absent);
+        };
         let state = container.state.clone().unwrap_or_default();
         let started_at = self.clocks.moment(state.started_at.as_deref());
         if state.status == Some(ContainerStateStatusEnum::CREATED) {
@@ -242,8 +273,16 @@ impl Runtime for DockerRuntime {
             attach_stderr: Some(true),
             ..CreateExecOptions::default()
         };
-        let exec = self.docker.create_exec(&self.name_of(id), options).await.map_err(|error| engine(&error))?;
-        let started = self.docker.start_exec(&exec.id, None).await.map_err(|error| start_error(&error))?;
+        let exec = self
+            .docker
+            .create_exec(&self.name_of(id), options)
+            .await
+            .map_err(|error| engine(&error))?;
+        let started = self
+            .docker
+            .start_exec(&exec.id, None)
+            .await
+            .map_err(|error| start_error(&error))?;
         let mut said = String::new();
         if let StartExecResults::Attached { mut output, .. } = started {
             while let Some(part) = output.next().await {
@@ -253,10 +292,16 @@ impl Runtime for DockerRuntime {
                 }
             }
         }
-        let ended = self.docker.inspect_exec(&exec.id).await.map_err(|error| engine(&error))?;
+        let ended = self
+            .docker
+            .inspect_exec(&exec.id)
+            .await
+            .map_err(|error| engine(&error))?;
         let code = ended.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
         if matches!(code, 126 | 127) && said.contains("OCI runtime exec failed") {
-            return Err(RuntimeError::BadCommand { reason: said.trim().to_owned() });
+            return Err(RuntimeError::BadCommand {
+                reason: said.trim().to_owned(),
+            });
         }
         Ok(code)
     }
@@ -279,9 +324,11 @@ impl Runtime for DockerRuntime {
     async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match self.status(id).await? {
             ContainerStatus::Paused { .. } => Ok(()),
-            ContainerStatus::Running { .. } => {
-                self.docker.pause_container(&self.name_of(id)).await.map_err(|error| engine(&error))
-            }
+            ContainerStatus::Running { .. } => self
+                .docker
+                .pause_container(&self.name_of(id))
+                .await
+                .map_err(|error| engine(&error)),
             _ => Err(RuntimeError::NotRunning { id: id.to_string() }),
         }
     }
@@ -289,9 +336,11 @@ impl Runtime for DockerRuntime {
     async fn resume(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match self.status(id).await? {
             ContainerStatus::Running { .. } => Ok(()),
-            ContainerStatus::Paused { .. } => {
-                self.docker.unpause_container(&self.name_of(id)).await.map_err(|error| engine(&error))
-            }
+            ContainerStatus::Paused { .. } => self
+                .docker
+                .unpause_container(&self.name_of(id))
+                .await
+                .map_err(|error| engine(&error)),
             _ => Err(RuntimeError::NotRunning { id: id.to_string() }),
         }
     }
@@ -332,11 +381,20 @@ impl Runtime for DockerRuntime {
 
     async fn list(&self) -> Result<Vec<ContainerId>, RuntimeError> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_STATE}={}", self.label)])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.docker.list_containers(Some(options)).await.map_err(|error| engine(&error))?;
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let containers = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| engine(&error))?;
         let id = |labels: HashMap<String, String>| labels.get(LABEL_ID).and_then(|id| id.parse().ok());
-        let mut ids: Vec<ContainerId> =
-            containers.into_iter().filter_map(|container| container.labels.and_then(id)).collect();
+        let mut ids: Vec<ContainerId> = containers
+            .into_iter()
+            .filter_map(|container| container.labels.and_then(id))
+            .collect();
         ids.sort();
         Ok(ids)
     }
@@ -351,7 +409,9 @@ impl DockerRuntime {
             (LABEL_LOG_MAX.to_owned(), spec.log_max_bytes.to_string()),
         ]);
         let body = request::body(spec, labels)?;
-        let options = CreateContainerOptionsBuilder::default().name(&self.name_of(&spec.id)).build();
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&self.name_of(&spec.id))
+            .build();
         match self.docker.create_container(Some(options), body).await {
             Ok(_) => Ok(()),
             Err(error) if has_code(&error, 409) => Ok(()), // a request whose answer was lost did it
@@ -365,14 +425,26 @@ fn has_code(error: &Error, code: u16) -> bool {
 }
 
 fn engine(error: &Error) -> RuntimeError {
-    RuntimeError::Engine { engine: "docker", reason: error.to_string() }
+    RuntimeError::Engine {
+        engine: "docker",
+        reason: error.to_string(),
+    }
 }
 
 /// Docker tells a bad command apart only in words.
 fn start_error(error: &Error) -> RuntimeError {
     let reason = error.to_string();
-    let is_command = ["executable file not found", "no such file or directory", "permission denied", "no command"]
-        .iter()
-        .any(|words| reason.contains(words) && !reason.contains("mount"));
-    if is_command { RuntimeError::BadCommand { reason } } else { RuntimeError::StartFailed { reason } }
+    let is_command = [
+        "executable file not found",
+        "no such file or directory",
+        "permission denied",
+        "no command",
+    ]
+    .iter()
+    .any(|words| reason.contains(words) && !reason.contains("mount"));
+    if is_command {
+        RuntimeError::BadCommand { reason }
+    } else {
+        RuntimeError::StartFailed { reason }
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::fs::{MetadataExt, chown};
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountBindOptions, MountType,
-    ResourcesUlimits,
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountBindOptions,
+    MountType, ResourcesUlimits,
 };
 use nix::unistd::{getegid, geteuid};
 
@@ -45,7 +45,11 @@ pub(super) fn body(spec: &ContainerSpec, labels: HashMap<String, String>) -> Res
 
 fn host_config(spec: &ContainerSpec, user: &str) -> Result<HostConfig, RuntimeError> {
     let memory = i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX);
-    let limit = |name: &str, most| ResourcesUlimits { name: Some(name.to_owned()), soft: Some(most), hard: Some(most) };
+    let limit = |name: &str, most| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(most),
+        hard: Some(most),
+    };
     let tmp = format!("rw,nosuid,nodev,exec,mode=1777,size={}", spec.tmp_bytes);
     // Docker's own copy of the output; ours is cut at the same size.
     let log_size = spec.log_max_bytes.saturating_mul(2).max(1 << 20);
@@ -62,7 +66,11 @@ fn host_config(spec: &ContainerSpec, user: &str) -> Result<HostConfig, RuntimeEr
         cpu_period: Some(CPU_PERIOD_MICROS),
         cpu_quota: Some(i64::from(spec.cpu_millis).max(10) * CPU_PERIOD_MICROS / 1000),
         pids_limit: Some(i64::from(spec.pids_max)),
-        ulimits: Some(vec![limit("nofile", OPEN_FILES), limit("nproc", USER_PROCESSES), limit("core", 0)]),
+        ulimits: Some(vec![
+            limit("nofile", OPEN_FILES),
+            limit("nproc", USER_PROCESSES),
+            limit("core", 0),
+        ]),
         shm_size: Some(memory),
         tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
         mounts: Some(mounts(spec, user)?),
@@ -81,7 +89,11 @@ fn mounts(spec: &ContainerSpec, user: &str) -> Result<Vec<Mount>, RuntimeError> 
     let mut mounts = Vec::new();
     for mount in &spec.mounts {
         oci_spec::check_mount_point(&mount.inside)?;
-        let failed = |error| RuntimeError::Io { action: "share", path: mount.host.clone(), source: error };
+        let failed = |error| RuntimeError::Io {
+            action: "share",
+            path: mount.host.clone(),
+            source: error,
+        };
         let host = mount.host.canonicalize().map_err(failed)?;
         if mount.access == MountAccess::Writable && geteuid().is_root() {
             let (uid, gid) = ids(user);
@@ -94,7 +106,10 @@ fn mounts(spec: &ContainerSpec, user: &str) -> Result<Vec<Mount>, RuntimeError> 
             source: Some(host.display().to_string()),
             typ: Some(MountType::BIND),
             read_only: Some(mount.access == MountAccess::ReadOnly),
-            bind_options: Some(MountBindOptions { non_recursive: Some(true), ..MountBindOptions::default() }),
+            bind_options: Some(MountBindOptions {
+                non_recursive: Some(true),
+                ..MountBindOptions::default()
+            }),
             ..Mount::default()
         });
     }

@@ -10,16 +10,24 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn now() -> Self {
-        Self { at_connect: Moment::now() }
+        Self {
+            at_connect: Moment::now(),
+        }
     }
 
     /// RFC 3339 in UTC, as Docker writes it (`2026-01-31T12:00:00.123456789Z`), as a moment; the year 1, which Docker
     /// writes for "never", and anything else is the start of both clocks.
     pub(super) fn moment(self, text: Option<&str>) -> Moment {
         let unix_millis = text.and_then(unix_millis).unwrap_or(0);
-        let Moment { unix_millis: unix, boot_millis: boot } = self.at_connect;
+        let Moment {
+            unix_millis: unix,
+            boot_millis: boot,
+        } = self.at_connect;
         let boot_millis = (boot + unix_millis.saturating_sub(unix)).saturating_sub(unix.saturating_sub(unix_millis));
-        Moment { unix_millis, boot_millis }
+        Moment {
+            unix_millis,
+            boot_millis,
+        }
     }
 }
 

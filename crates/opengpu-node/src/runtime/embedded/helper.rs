@@ -17,7 +17,9 @@ pub struct HelperProgram {
 impl HelperProgram {
     /// This very process's program, also when its file was replaced by an upgrade since it started.
     pub fn this_program() -> Self {
-        Self { path: PathBuf::from("/proc/self/exe") }
+        Self {
+            path: PathBuf::from("/proc/self/exe"),
+        }
     }
 
     /// Another program, for tests that are not the binary themselves.
@@ -42,17 +44,28 @@ impl HelperProgram {
         let mut command = Command::new(&self.path);
         command.arg0("opengpu").arg(name).arg(folder);
         // The daemon's variables may hold secrets; helpers need none of them.
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         command
     }
 
     async fn report(&self, command: &mut Command) -> Result<Report, RuntimeError> {
-        let failed = |reason: String| RuntimeError::Engine { engine: "embedded", reason };
+        let failed = |reason: String| RuntimeError::Engine {
+            engine: "embedded",
+            reason,
+        };
         let output = command.output().await;
         let output = output.map_err(|error| failed(format!("cannot start {}: {error}", self.path.display())))?;
         serde_json::from_slice(&output.stdout).map_err(|_| {
             let said = String::from_utf8_lossy(&output.stdout);
-            failed(format!("the helper ended with {} and said {:?}", output.status, said.trim()))
+            failed(format!(
+                "the helper ended with {} and said {:?}",
+                output.status,
+                said.trim()
+            ))
         })
     }
 }

@@ -60,14 +60,22 @@ impl EmbeddedRuntime {
     /// [`RuntimeError::NoRuntime`] where this engine cannot run, [`RuntimeError::Io`] for the folder.
     pub fn open(state: &Path, helper: HelperProgram) -> Result<Self, RuntimeError> {
         if let Some(reason) = Self::why_not() {
-            return Err(RuntimeError::NoRuntime { embedded: reason, docker: "not tried".to_owned() });
+            return Err(RuntimeError::NoRuntime {
+                embedded: reason,
+                docker: "not tried".to_owned(),
+            });
         }
         let containers = state.join("containers");
         fs::create_dir_all(&containers).map_err(io_error("create", &containers))?;
         // One spelling of the path: the names of control groups follow from it.
         let containers = containers.canonicalize().map_err(io_error("open", &containers))?;
         let images = ImageCache::open(&state.join("images"), Form::RootFolder)?;
-        Ok(Self { containers, images, helper, changing: Mutex::new(()) })
+        Ok(Self {
+            containers,
+            images,
+            helper,
+            changing: Mutex::new(()),
+        })
     }
 
     /// Why this engine cannot run here; `None` when it can.
@@ -98,7 +106,9 @@ impl EmbeddedRuntime {
         let is_shim_alive = folder.is_locked()?;
         let started = folder.started()?.map(|started| started.at);
         if is_shim_alive {
-            let Some(started_at) = started else { return Ok((ContainerStatus::Created, false)) };
+            let Some(started_at) = started else {
+                return Ok((ContainerStatus::Created, false));
+            };
             return match self.cgroup(id)?.is_frozen() {
                 Ok(true) => Ok((ContainerStatus::Paused { started_at }, false)),
                 // An ending container's group may be gone already; its record follows.
@@ -156,7 +166,9 @@ impl EmbeddedRuntime {
         (0..RANGES)
             .map(|step| FIRST_ID + (seed.wrapping_add(step) % RANGES) * IDS_PER_CONTAINER)
             .find(|first| !used.contains(first))
-            .ok_or_else(|| RuntimeError::StartFailed { reason: "every id range is in use".to_owned() })
+            .ok_or_else(|| RuntimeError::StartFailed {
+                reason: "every id range is in use".to_owned(),
+            })
     }
 
     fn ids(&self) -> Result<Vec<ContainerId>, RuntimeError> {
@@ -180,7 +192,8 @@ impl EmbeddedRuntime {
             && let Some(shim) = folder.shim()?
         {
             // Its container has not run, so there is no outcome to wait for.
-            shim.signal(SystemSignal::SIGKILL).map_err(|error| engine(format!("kill shim: {error}")))?;
+            shim.signal(SystemSignal::SIGKILL)
+                .map_err(|error| engine(format!("kill shim: {error}")))?;
         }
         let cgroup = self.cgroup(id)?;
         if status.is_alive() && cgroup.exists() {
@@ -209,7 +222,11 @@ impl Runtime for EmbeddedRuntime {
         let _changing = self.changing.lock().await;
         match self.look(&spec.id)? {
             (ContainerStatus::Absent, _) => {}
-            (ContainerStatus::Lost { .. }, _) => return Err(RuntimeError::Lost { id: spec.id.to_string() }),
+            (ContainerStatus::Lost { .. }, _) => {
+                return Err(RuntimeError::Lost {
+                    id: spec.id.to_string(),
+                });
+            }
             _ => return Ok(()),
         }
         self.clean_up_all(&spec.id).await?;
@@ -219,7 +236,10 @@ impl Runtime for EmbeddedRuntime {
             None => self.free_range(&spec.id)?,
         };
         folder.create()?;
-        folder.write_spec(&StoredSpec { container: spec.clone(), first_id })?;
+        folder.write_spec(&StoredSpec {
+            container: spec.clone(),
+            first_id,
+        })?;
         match self.helper.shim(folder.path()).await? {
             Report::Started => Ok(()),
             Report::BadCommand(reason) => Err(RuntimeError::BadCommand { reason }),
@@ -288,14 +308,21 @@ impl Runtime for EmbeddedRuntime {
         }
         let cgroup = self.cgroup(id)?;
         if signal == Signal::Kill {
-            return if cgroup.exists() { cgroup.kill_all().map(drop) } else { Ok(()) };
+            return if cgroup.exists() {
+                cgroup.kill_all().map(drop)
+            } else {
+                Ok(())
+            };
         }
         let system = match signal {
             Signal::Interrupt => SystemSignal::SIGINT,
             _ => SystemSignal::SIGTERM,
         };
         match self.folder(id).started()? {
-            Some(started) => started.process.signal(system).map_err(|error| engine(format!("signal: {error}"))),
+            Some(started) => started
+                .process
+                .signal(system)
+                .map_err(|error| engine(format!("signal: {error}"))),
             None => Err(RuntimeError::NotRunning { id: id.to_string() }),
         }
     }
@@ -317,5 +344,8 @@ impl Runtime for EmbeddedRuntime {
 }
 
 fn engine(reason: String) -> RuntimeError {
-    RuntimeError::Engine { engine: "embedded", reason }
+    RuntimeError::Engine {
+        engine: "embedded",
+        reason,
+    }
 }
