@@ -69,9 +69,17 @@ impl Timing {
     #[must_use]
     pub fn of(chain: ChainId) -> Self {
         if chain == ChainId::LOCAL {
-            Self { confirmations: 3, approval_grace_seconds: 20, ready_within_seconds: 600 }
+            Self {
+                confirmations: 3,
+                approval_grace_seconds: 20,
+                ready_within_seconds: 600,
+            }
         } else {
-            Self { confirmations: 12, approval_grace_seconds: 600, ready_within_seconds: 600 }
+            Self {
+                confirmations: 12,
+                approval_grace_seconds: 600,
+                ready_within_seconds: 600,
+            }
         }
     }
 }

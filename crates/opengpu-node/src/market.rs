@@ -44,10 +44,21 @@ impl Chain for Market {
     }
 
     async fn listing(&self, token: Address) -> Result<Listing, ChainFault> {
-        let is_known = self.client.network().contracts.tokens.iter().any(|known| known.address == token);
+        let is_known = self
+            .client
+            .network()
+            .contracts
+            .tokens
+            .iter()
+            .any(|known| known.address == token);
         if !is_known {
             // A stranger's contract is not asked for its symbol: it could answer anything.
-            return Ok(Listing { symbol: String::new(), decimals: 0, rate: None, tier0_cap: Default::default() });
+            return Ok(Listing {
+                symbol: String::new(),
+                decimals: 0,
+                rate: None,
+                tier0_cap: Default::default(),
+            });
         }
         let found = self.client.token(token).await?;
         Ok(Listing {
@@ -84,7 +95,9 @@ impl Chain for Market {
         declared: Option<&Voucher>,
         newer: &SignedVoucher,
     ) -> Result<(), ChainFault> {
-        self.client.answer_fault(job, &at.terms, &at.progress, declared, newer).await?;
+        self.client
+            .answer_fault(job, &at.terms, &at.progress, declared, newer)
+            .await?;
         Ok(())
     }
 
@@ -95,7 +108,9 @@ impl Chain for Market {
         declared: Option<&Voucher>,
         newest: Option<&SignedVoucher>,
     ) -> Result<(), ChainFault> {
-        self.client.contest(job, &at.terms, &at.progress, declared, newest).await?;
+        self.client
+            .contest(job, &at.terms, &at.progress, declared, newest)
+            .await?;
         Ok(())
     }
 }
@@ -108,7 +123,10 @@ impl MarketFeed {
     /// Goes on after `from`; without one, from the contracts' deployment.
     #[must_use]
     pub fn new(client: ChainClient, from: Option<Cursor>) -> Self {
-        let from = from.map(|cursor| follower::Cursor { block: cursor.block, hash: cursor.hash });
+        let from = from.map(|cursor| follower::Cursor {
+            block: cursor.block,
+            hash: cursor.hash,
+        });
         Self(Follower::new(client, from))
     }
 }
@@ -120,7 +138,10 @@ impl ChainFeed for MarketFeed {
         Ok(Batch {
             rolled_back_to: batch.rolled_back_to,
             events: batch.events.into_iter().filter_map(event_of).collect(),
-            head: Cursor { block: batch.cursor.block, hash: batch.cursor.hash },
+            head: Cursor {
+                block: batch.cursor.block,
+                hash: batch.cursor.hash,
+            },
             chain_seconds: batch.head.timestamp,
         })
     }
@@ -129,20 +150,30 @@ impl ChainFeed for MarketFeed {
 fn event_of(envelope: Envelope) -> Option<ChainEvent> {
     let job = envelope.event.job()?;
     let body = match envelope.event {
-        Happened::Matched { terms, .. } => {
-            ChainNews::Matched(Box::new(Position { terms, progress: Progress::default() }))
-        }
+        Happened::Matched { terms, .. } => ChainNews::Matched(Box::new(Position {
+            terms,
+            progress: Progress::default(),
+        })),
         Happened::Rematched { terms, progress, .. } => ChainNews::Matched(Box::new(Position { terms, progress })),
         Happened::Extended { terms, .. } => ChainNews::Extended(Box::new(terms)),
-        Happened::Collected { value, usage, .. } => {
-            ChainNews::Collected { value, billed_millis: usage.billed_millis }
-        }
-        Happened::FaultReported { declared, progress, .. } => {
-            ChainNews::Reported { declared: declared.map(Box::new), progress: Box::new(progress) }
-        }
-        Happened::FaultAnswered { is_over, voucher, progress, .. } => {
-            ChainNews::Answered { is_over, voucher: voucher.map(Box::new), progress: Box::new(progress) }
-        }
+        Happened::Collected { value, usage, .. } => ChainNews::Collected {
+            value,
+            billed_millis: usage.billed_millis,
+        },
+        Happened::FaultReported { declared, progress, .. } => ChainNews::Reported {
+            declared: declared.map(Box::new),
+            progress: Box::new(progress),
+        },
+        Happened::FaultAnswered {
+            is_over,
+            voucher,
+            progress,
+            ..
+        } => ChainNews::Answered {
+            is_over,
+            voucher: voucher.map(Box::new),
+            progress: Box::new(progress),
+        },
         Happened::FaultContested { progress, .. } | Happened::ResultSubmitted { progress, .. } => {
             ChainNews::Moved(Box::new(progress))
         }
@@ -150,7 +181,11 @@ fn event_of(envelope: Envelope) -> Option<ChainEvent> {
         Happened::Settled { .. } | Happened::Closed { .. } => ChainNews::Settled,
         _ => return None,
     };
-    Some(ChainEvent { job, block: envelope.block, body })
+    Some(ChainEvent {
+        job,
+        block: envelope.block,
+        body,
+    })
 }
 
 impl From<ChainError> for ChainFault {

@@ -55,12 +55,8 @@ pub trait Chain: Send + Sync {
     /// Closes the attempt with a result both sides signed.
     async fn settle(&self, at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault>;
     /// Closes it alone, with the newest voucher or none.
-    async fn submit(
-        &self,
-        at: &Position,
-        result: &JobResult,
-        newest: Option<&SignedVoucher>,
-    ) -> Result<(), ChainFault>;
+    async fn submit(&self, at: &Position, result: &JobResult, newest: Option<&SignedVoucher>)
+    -> Result<(), ChainFault>;
     /// Ends a report with a newer voucher. `declared` is what the report showed.
     async fn answer_fault(
         &self,
@@ -175,6 +171,9 @@ pub enum GatewayFault {
         /// Its reason, for people.
         detail: String,
     },
+    /// The piece of log starts after the end of what the gateway has: send it from the beginning again.
+    #[error("the gateway has less of the log")]
+    LogGap,
     /// This machine's disk is full. Retry when there is room.
     #[error("disk full: {0}")]
     DiskFull(String),

@@ -33,5 +33,7 @@ pub(crate) async fn serve(
 ) -> std::io::Result<()> {
     let healthz = get(move || async move { Json(health.borrow().clone()) });
     let router: Router = trustless_router(store).route("/healthz", healthz);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }

@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::market::{Market, MarketFeed};
 use crate::ports::{Chain, ChainFeed, Gateway};
 use crate::reactor::Rules;
-use crate::runtime::{EmbeddedRuntime, HelperProgram, Runtime, RuntimeError, choose_runtime};
+use crate::runtime::{DockerRuntime, EmbeddedRuntime, HelperProgram, Runtime, RuntimeError, choose_runtime};
 use crate::server::{self, Health};
 
 /// Why a node cannot start, or had to end.
@@ -114,12 +114,18 @@ pub(crate) struct World {
 }
 
 /// Starts a node in a given world.
-pub(crate) async fn start(config: NodeConfig, world: World, shutdown: CancellationToken) -> Result<BoundNode, NodeError> {
+pub(crate) async fn start(
+    config: NodeConfig,
+    world: World,
+    shutdown: CancellationToken,
+) -> Result<BoundNode, NodeError> {
     let dir = config.data_dir.clone();
     std::fs::create_dir_all(&dir).map_err(io_error(dir.display().to_string()))?;
     let lock = lock_folder(&dir)?;
     let store = BlockStore::open(dir.join("store"))?;
-    let listener = TcpListener::bind(config.listen).await.map_err(io_error(config.listen.to_string()))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(io_error(config.listen.to_string()))?;
     let address = listener.local_addr().map_err(io_error(config.listen.to_string()))?;
     let health = Health {
         status: "ok",
@@ -178,7 +184,7 @@ async fn open_runtime(choice: RuntimeChoice, dir: &Path) -> Result<Arc<dyn Runti
     Ok(match choice {
         RuntimeChoice::Auto => choose_runtime(&state).await?,
         RuntimeChoice::Embedded => Arc::new(EmbeddedRuntime::open(&state, HelperProgram::this_program())?),
-        RuntimeChoice::Docker => choose_runtime(&state).await?,
+        RuntimeChoice::Docker => Arc::new(DockerRuntime::connect(&state).await?),
     })
 }
 
@@ -189,8 +195,14 @@ fn cursor_file(dir: &Path) -> PathBuf {
 /// Two daemons in one folder would both answer for the same jobs. The lock goes with the process, however it ends.
 fn lock_folder(dir: &Path) -> Result<Flock<File>, NodeError> {
     let path = dir.join("lock");
-    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(io_error(path.display().to_string()))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| NodeError::Busy { path: dir.to_path_buf() })
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(io_error(path.display().to_string()))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| NodeError::Busy {
+        path: dir.to_path_buf(),
+    })
 }
 
 fn io_error(what: String) -> impl FnOnce(std::io::Error) -> NodeError {

@@ -26,11 +26,7 @@ pub(crate) struct Collection {
 }
 
 /// Stores the attempt's output and logs, and pins them. May be repeated: the same files have the same names.
-pub(crate) async fn collect(
-    depot: &Depot,
-    folder: &JobFolder,
-    collection: Collection,
-) -> Result<Leavings, TaskFault> {
+pub(crate) async fn collect(depot: &Depot, folder: &JobFolder, collection: Collection) -> Result<Leavings, TaskFault> {
     let stored = {
         let _transferring = depot.transferring().await;
         let (store, folder) = (depot.store.clone(), folder.clone());
@@ -45,13 +41,23 @@ pub(crate) async fn collect(
 fn store_all(store: &BlockStore, folder: &JobFolder, collection: Collection) -> Result<Leavings, TaskFault> {
     folder.make().map_err(machine)?;
     let log_file = folder.log();
-    OpenOptions::new().create(true).append(true).open(&log_file).map_err(machine)?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_file)
+        .map_err(machine)?;
     let output = store_output(store, folder, collection)?;
-    let logs = kept(store, import_path(store, &log_file, &Limits::default()).map_err(machine)?)?;
+    let logs = kept(
+        store,
+        import_path(store, &log_file, &Limits::default()).map_err(machine)?,
+    )?;
     let mut usage_log = UsageLog::open(&folder.growing_usage()).map_err(machine)?;
     usage_log.add(collection.last).map_err(machine)?;
     usage_log.finish(&folder.usage()).map_err(machine)?;
-    let usage = kept(store, import_path(store, &folder.usage(), &Limits::default()).map_err(machine)?)?;
+    let usage = kept(
+        store,
+        import_path(store, &folder.usage(), &Limits::default()).map_err(machine)?,
+    )?;
     Ok(Leavings {
         output: text(&output),
         logs: text(&logs),
@@ -63,7 +69,10 @@ fn store_all(store: &BlockStore, folder: &JobFolder, collection: Collection) -> 
 }
 
 fn store_output(store: &BlockStore, folder: &JobFolder, collection: Collection) -> Result<Imported, TaskFault> {
-    let limits = Limits { bytes: collection.output_limit, ..Limits::default() };
+    let limits = Limits {
+        bytes: collection.output_limit,
+        ..Limits::default()
+    };
     if collection.without_output {
         let empty = folder.dir.join("empty");
         fs::create_dir_all(&empty).map_err(machine)?;
@@ -101,11 +110,21 @@ mod tests {
     use super::*;
 
     fn last(billed_millis: u64) -> UsageLine {
-        UsageLine { at_millis: 9_000, billed_millis, cpu_millis: 1, egress_bytes: 0, memory_bytes: 0 }
+        UsageLine {
+            at_millis: 9_000,
+            billed_millis,
+            cpu_millis: 1,
+            egress_bytes: 0,
+            memory_bytes: 0,
+        }
     }
 
     fn collection() -> Collection {
-        Collection { last: last(5_000), output_limit: 1 << 20, without_output: false }
+        Collection {
+            last: last(5_000),
+            output_limit: 1 << 20,
+            without_output: false,
+        }
     }
 
     async fn depot_and_folder(dir: &Path) -> (Depot, JobFolder) {
@@ -127,7 +146,10 @@ mod tests {
         assert_eq!(first.log_root, Sha256Digest::of(b"hello\n"));
         let usage = fs::read(folder.usage()).unwrap();
         assert_eq!(first.usage_root, Sha256Digest::of(&usage));
-        assert_eq!(serde_json::from_slice::<Vec<UsageLine>>(&usage).unwrap(), vec![last(5_000)]);
+        assert_eq!(
+            serde_json::from_slice::<Vec<UsageLine>>(&usage).unwrap(),
+            vec![last(5_000)]
+        );
     }
 
     #[tokio::test]
@@ -138,7 +160,10 @@ mod tests {
         let fault = collect(&depot, &folder, collection()).await.unwrap_err();
         assert_eq!(fault.blame, crate::reactor::Blame::User);
         assert!(folder.is_output_above(1 << 20) && !folder.is_output_above(3 << 20));
-        let without = Collection { without_output: true, ..collection() };
+        let without = Collection {
+            without_output: true,
+            ..collection()
+        };
         assert!(collect(&depot, &folder, without).await.is_ok());
     }
 

@@ -48,10 +48,16 @@ async fn deliver_all(
     let Image { digest, source } = &spec.image;
     let digest = Some(Digest::from_hash(digest.0.0));
     match source {
-        ImageSource::Registry(name) => Ok(ImageReference::Registry { name: name.clone(), digest }),
+        ImageSource::Registry(name) => Ok(ImageReference::Registry {
+            name: name.clone(),
+            digest,
+        }),
         ImageSource::Artifact(layout) => {
             deliver_artifact(&depot.store, gateways, layout, folder.image()).await?;
-            Ok(ImageReference::Layout { folder: folder.image(), digest })
+            Ok(ImageReference::Layout {
+                folder: folder.image(),
+                digest,
+            })
         }
     }
 }
@@ -73,12 +79,7 @@ async fn deliver_artifact(
     blocking(move || write_folder(&store, &cid, &destination, &limits)).await
 }
 
-async fn fetch(
-    store: &BlockStore,
-    gateways: &[Arc<dyn Gateway>],
-    cid: &Cid,
-    limits: &Limits,
-) -> Result<(), TaskFault> {
+async fn fetch(store: &BlockStore, gateways: &[Arc<dyn Gateway>], cid: &Cid, limits: &Limits) -> Result<(), TaskFault> {
     let mut reasons = Vec::new();
     for gateway in gateways {
         match gateway.fetch(cid, store, limits).await {
@@ -94,7 +95,11 @@ async fn fetch(
 /// Writes beside, then renames: `destination` is there whole or not at all.
 fn write_folder(store: &BlockStore, cid: &Cid, destination: &Path, limits: &Limits) -> Result<(), TaskFault> {
     let beside = destination.with_extension("new");
-    let cleared = if beside.is_dir() { fs::remove_dir_all(&beside) } else { fs::remove_file(&beside) };
+    let cleared = if beside.is_dir() {
+        fs::remove_dir_all(&beside)
+    } else {
+        fs::remove_file(&beside)
+    };
     drop(cleared);
     export(store, cid, &beside, limits).map_err(export_fault)?;
     if beside.is_file() {
@@ -113,5 +118,8 @@ fn export_fault(error: ExportError) -> TaskFault {
         ExportError::Read(ReadError::Store(_)) => Blame::Passing,
         _ => Blame::User,
     };
-    TaskFault { blame, reason: error.to_string() }
+    TaskFault {
+        blame,
+        reason: error.to_string(),
+    }
 }

@@ -37,7 +37,10 @@ pub(crate) struct Depot {
 
 impl Depot {
     pub(crate) fn new(store: BlockStore) -> Self {
-        Self { store, transfers: Arc::default() }
+        Self {
+            store,
+            transfers: Arc::default(),
+        }
     }
 
     /// Holds off [`Self::make_room`] while blocks come in that nothing needs yet.
@@ -47,7 +50,9 @@ impl Depot {
 
     /// Removes every block nothing needs, unless a transfer is under way, whose blocks nothing needs *yet*.
     pub(crate) async fn make_room(&self) {
-        let Ok(_nobody_transfers) = self.transfers.try_write() else { return };
+        let Ok(_nobody_transfers) = self.transfers.try_write() else {
+            return;
+        };
         let store = self.store.clone();
         let collected = blocking(move || collect_garbage(&store, SystemTime::now()).map_err(machine)).await;
         match collected {
@@ -112,7 +117,9 @@ impl JobFolder {
         while let Some(folder) = folders.pop() {
             let Ok(entries) = fs::read_dir(&folder) else { continue };
             for entry in entries.flatten() {
-                let Ok(found) = entry.path().symlink_metadata() else { continue };
+                let Ok(found) = entry.path().symlink_metadata() else {
+                    continue;
+                };
                 if found.is_dir() {
                     folders.push(entry.path());
                 }
@@ -134,7 +141,10 @@ fn stored_bytes(found: &fs::Metadata) -> u64 {
 
 /// What `bytes` bytes of content may come to as blocks: inner nodes and directories add less than a sixteenth.
 fn limits_for(bytes: u64) -> Limits {
-    Limits { bytes: bytes.saturating_add(bytes / 16).saturating_add(16 << 20), ..Limits::default() }
+    Limits {
+        bytes: bytes.saturating_add(bytes / 16).saturating_add(16 << 20),
+        ..Limits::default()
+    }
 }
 
 /// Runs `work` where it may block.
@@ -143,25 +153,38 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, TaskFault> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(error) => Err(TaskFault { blame: Blame::Passing, reason: error.to_string() }),
+        Err(error) => Err(TaskFault {
+            blame: Blame::Passing,
+            reason: error.to_string(),
+        }),
     }
 }
 
 pub(crate) fn machine(error: impl std::fmt::Display) -> TaskFault {
-    TaskFault { blame: Blame::Machine, reason: error.to_string() }
+    TaskFault {
+        blame: Blame::Machine,
+        reason: error.to_string(),
+    }
 }
 
 pub(crate) fn users(error: impl std::fmt::Display) -> TaskFault {
-    TaskFault { blame: Blame::User, reason: error.to_string() }
+    TaskFault {
+        blame: Blame::User,
+        reason: error.to_string(),
+    }
 }
 
 pub(crate) fn passing(error: impl std::fmt::Display) -> TaskFault {
-    TaskFault { blame: Blame::Passing, reason: error.to_string() }
+    TaskFault {
+        blame: Blame::Passing,
+        reason: error.to_string(),
+    }
 }
 
 /// Reads a CID that came as text.
 fn parse_cid(text: &str) -> Result<Cid, TaskFault> {
-    text.parse().map_err(|error| users(format!("`{text}` is no CID: {error}")))
+    text.parse()
+        .map_err(|error| users(format!("`{text}` is no CID: {error}")))
 }
 
 /// Whether the path exists, as far as can be told.

@@ -56,7 +56,10 @@ impl Ledger {
     /// Nothing is held of `total`.
     #[must_use]
     pub fn new(total: Capacity) -> Self {
-        Self { total, held: BTreeMap::new() }
+        Self {
+            total,
+            held: BTreeMap::new(),
+        }
     }
 
     /// What is free.
@@ -88,18 +91,33 @@ mod tests {
     use opengpu_core::B256;
 
     fn capacity(cpu_millis: u64) -> Capacity {
-        Capacity { cpu_millis, memory_bytes: 1 << 30, disk_bytes: 1 << 30 }
+        Capacity {
+            cpu_millis,
+            memory_bytes: 1 << 30,
+            disk_bytes: 1 << 30,
+        }
     }
 
     #[test]
     fn what_is_held_is_not_offered_again_until_it_is_freed() {
         let (a, b) = (JobId(B256::repeat_byte(1)), JobId(B256::repeat_byte(2)));
-        let mut ledger = Ledger::new(Capacity { cpu_millis: 2000, memory_bytes: 4 << 30, disk_bytes: 4 << 30 });
+        let mut ledger = Ledger::new(Capacity {
+            cpu_millis: 2000,
+            memory_bytes: 4 << 30,
+            disk_bytes: 4 << 30,
+        });
         ledger.hold(a, capacity(1500));
         ledger.hold(a, capacity(1500));
         assert!(ledger.free().check(&capacity(500)).is_ok());
         let refusal = ledger.free().check(&capacity(501)).unwrap_err();
-        assert_eq!(refusal, NoBid::NoRoom { what: "thousandths of a core", wanted: 501, free: 500 });
+        assert_eq!(
+            refusal,
+            NoBid::NoRoom {
+                what: "thousandths of a core",
+                wanted: 501,
+                free: 500
+            }
+        );
         ledger.hold(b, capacity(500));
         assert_eq!(ledger.free().cpu_millis, 0);
         ledger.free_job(a);

@@ -154,7 +154,9 @@ impl Bidder {
         self.check_order(order, standing, now)?;
         let rate = listing.rate.ok_or(NoBid::TokenNotListed)?;
         check_escrow(order, standing, listing)?;
-        let price = self.prices.price(&order.spec.resources, rate, standing.list_price_usd_micros);
+        let price = self
+            .prices
+            .price(&order.spec.resources, rate, standing.list_price_usd_micros);
         let price = price.ok_or(NoBid::TokenNotListed)?;
         check_price(order, price)?;
         free.check(&needs(order))?;
@@ -173,7 +175,10 @@ impl Bidder {
             return Err(NoBid::Signature(signed.signature.len()));
         }
         if order.min_tier > standing.tier {
-            return Err(NoBid::Tier { wanted: order.min_tier, has: standing.tier });
+            return Err(NoBid::Tier {
+                wanted: order.min_tier,
+                has: standing.tier,
+            });
         }
         // V2 needs the disputes contract and a panel; V3 is the payer's own comparison and asks nothing of a node.
         if order.verify_level == 2 || order.verify_level > 3 {
@@ -213,7 +218,12 @@ impl Bidder {
 /// What a job takes of the machine while it is held: its shape, and the disk for input and output together.
 #[must_use]
 pub fn needs(order: &SignedOrder) -> Capacity {
-    let Resources { cpu_millis, memory_bytes, disk_bytes, pids: _ } = order.spec.resources;
+    let Resources {
+        cpu_millis,
+        memory_bytes,
+        disk_bytes,
+        pids: _,
+    } = order.spec.resources;
     let input = order.spec.input.as_ref().map_or(0, |input| input.bytes);
     Capacity {
         cpu_millis: u64::from(cpu_millis),
@@ -226,7 +236,10 @@ pub fn needs(order: &SignedOrder) -> Capacity {
 fn check_escrow(order: &SignedOrder, standing: &Standing, listing: &Listing) -> Result<(), NoBid> {
     let escrow = order.order.max_cost;
     if standing.tier == 0 && escrow > listing.tier0_cap {
-        return Err(NoBid::AboveTier0Cap { escrow, cap: listing.tier0_cap });
+        return Err(NoBid::AboveTier0Cap {
+            escrow,
+            cap: listing.tier0_cap,
+        });
     }
     Ok(())
 }
@@ -244,7 +257,10 @@ fn check_price(order: &SignedOrder, price: Price) -> Result<(), NoBid> {
     let interval_millis = u64::from(order.spec.voucher_interval_seconds) * 1000;
     let interval_cost = cost_rounded_up(price, interval_millis, 0).unwrap_or(Amount(u128::MAX));
     if interval_cost > order.order.max_cost {
-        return Err(NoBid::EscrowTooSmall { interval_cost, escrow: order.order.max_cost });
+        return Err(NoBid::EscrowTooSmall {
+            interval_cost,
+            escrow: order.order.max_cost,
+        });
     }
     Ok(())
 }

@@ -46,7 +46,10 @@ impl PriceList {
         let compute_per_hour = base_units_rounded_down(rate, hourly)?;
         let egress_per_gib = base_units_rounded_down(rate, self.egress_gib_usd_micros)?;
         // A price that rounds down to nothing would be work for free.
-        (compute_per_hour > Amount::ZERO || hourly == 0).then_some(Price { compute_per_hour, egress_per_gib })
+        (compute_per_hour > Amount::ZERO || hourly == 0).then_some(Price {
+            compute_per_hour,
+            egress_per_gib,
+        })
     }
 }
 
@@ -59,17 +62,28 @@ mod tests {
     }
 
     fn shape(cpu_millis: u32, memory_bytes: u64) -> Resources {
-        Resources { cpu_millis, memory_bytes, disk_bytes: 0, pids: 1 }
+        Resources {
+            cpu_millis,
+            memory_bytes,
+            disk_bytes: 0,
+            pids: 1,
+        }
     }
 
-    const LIST: PriceList =
-        PriceList { core_hour_usd_micros: 40_000, memory_gib_hour_usd_micros: 5_000, egress_gib_usd_micros: 10_000 };
+    const LIST: PriceList = PriceList {
+        core_hour_usd_micros: 40_000,
+        memory_gib_hour_usd_micros: 5_000,
+        egress_gib_usd_micros: 10_000,
+    };
 
     #[test]
     fn a_dollar_is_a_million_units_of_usdc_and_a_hundred_open_at_a_cent() {
         assert_eq!(base_units_rounded_down(usdc(), 1_000_000), Some(Amount(1_000_000)));
         let open = UsdRate(10u128.pow(10));
-        assert_eq!(base_units_rounded_down(open, 1_000_000), Some(Amount(100 * 10u128.pow(18))));
+        assert_eq!(
+            base_units_rounded_down(open, 1_000_000),
+            Some(Amount(100 * 10u128.pow(18)))
+        );
         assert_eq!(base_units_rounded_down(UsdRate(0), 1), None);
     }
 
@@ -89,6 +103,9 @@ mod tests {
     #[test]
     fn token_too_coarse_for_the_price_is_not_taken() {
         let a_unit_is_a_million_dollars = UsdRate(10u128.pow(36));
-        assert_eq!(LIST.price(&shape(2000, 4 << 30), a_unit_is_a_million_dollars, u64::MAX), None);
+        assert_eq!(
+            LIST.price(&shape(2000, 4 << 30), a_unit_is_a_million_dollars, u64::MAX),
+            None
+        );
     }
 }

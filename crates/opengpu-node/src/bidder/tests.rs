@@ -13,7 +13,10 @@ const NOW: u64 = 1_800_000_000;
 
 fn bidder() -> Bidder {
     Bidder {
-        domain: Domain { chain_id: ChainId::LOCAL, contract: Address::repeat_byte(9) },
+        domain: Domain {
+            chain_id: ChainId::LOCAL,
+            contract: Address::repeat_byte(9),
+        },
         node: NodeId(U256::from(1)),
         key: SecretKey::from_bytes([7; 32]).unwrap(),
         prices: PriceList {
@@ -37,7 +40,12 @@ fn order() -> SignedOrder {
         command: Vec::new(),
         ready: Vec::new(),
         env: BTreeMap::new(),
-        resources: Resources { cpu_millis: 2000, memory_bytes: 1 << 30, disk_bytes: 1 << 20, pids: 64 },
+        resources: Resources {
+            cpu_millis: 2000,
+            memory_bytes: 1 << 30,
+            disk_bytes: 1 << 20,
+            pids: 64,
+        },
         input: None,
         voucher_interval_seconds: 60,
         expected_seconds: Some(90),
@@ -60,21 +68,42 @@ fn order() -> SignedOrder {
         expires_at: NOW + 300,
         salt: U256::from(5),
     };
-    SignedOrder { order, signature: vec![0; 64].into(), spec }
+    SignedOrder {
+        order,
+        signature: vec![0; 64].into(),
+        spec,
+    }
 }
 
 fn standing() -> Standing {
-    Standing { owner: Address::repeat_byte(4), list_price_usd_micros: 1_000_000, tier: 0, is_closed_for_matches: false, is_ours: true }
+    Standing {
+        owner: Address::repeat_byte(4),
+        list_price_usd_micros: 1_000_000,
+        tier: 0,
+        is_closed_for_matches: false,
+        is_ours: true,
+    }
 }
 
 fn usdc() -> Listing {
-    Listing { symbol: "USDC".to_owned(), decimals: 6, rate: Some(UsdRate(10u128.pow(24))), tier0_cap: Amount(5_000_000) }
+    Listing {
+        symbol: "USDC".to_owned(),
+        decimals: 6,
+        rate: Some(UsdRate(10u128.pow(24))),
+        tier0_cap: Amount(5_000_000),
+    }
 }
 
-const MACHINE: Capacity = Capacity { cpu_millis: 2000, memory_bytes: 2 << 30, disk_bytes: 1 << 30 };
+const MACHINE: Capacity = Capacity {
+    cpu_millis: 2000,
+    memory_bytes: 2 << 30,
+    disk_bytes: 1 << 30,
+};
 
 fn refused(order: &SignedOrder) -> NoBid {
-    bidder().consider(order, &standing(), &usdc(), &MACHINE, NOW).unwrap_err()
+    bidder()
+        .consider(order, &standing(), &usdc(), &MACHINE, NOW)
+        .unwrap_err()
 }
 
 #[test]
@@ -86,7 +115,10 @@ fn offer_is_signed_by_the_operator_for_this_order_and_firm_for_a_minute() {
     assert_eq!(offer.bid.egress_per_gib, Amount(10_000));
     assert_eq!((offer.bid.ready_within_seconds, offer.bid.quoted_seconds), (120, 90));
     assert_eq!(offer.bid.expires_at, NOW + 60);
-    assert_eq!(offer.bid.signed_by(bidder().domain, &offer.signature), Ok(bidder().key.address()));
+    assert_eq!(
+        offer.bid.signed_by(bidder().domain, &offer.signature),
+        Ok(bidder().key.address())
+    );
 }
 
 #[test]
@@ -115,7 +147,11 @@ fn spec_that_is_not_the_orders_gets_no_offer() {
 fn price_above_either_ceiling_gets_no_offer() {
     let mut dear = order();
     dear.order.max_price_per_hour = Amount(99_999);
-    let ceiling = NoBid::AboveCeiling { what: "compute", asked: Amount(100_000), ceiling: Amount(99_999) };
+    let ceiling = NoBid::AboveCeiling {
+        what: "compute",
+        asked: Amount(100_000),
+        ceiling: Amount(99_999),
+    };
     assert_eq!(refused(&dear), ceiling);
     let mut dear = order();
     dear.order.max_egress_per_gib = Amount(9_999);
@@ -126,7 +162,10 @@ fn price_above_either_ceiling_gets_no_offer() {
 fn escrow_must_cover_an_interval_and_stay_below_the_tier_0_cap() {
     let mut small = order();
     small.order.max_cost = Amount(1_666);
-    let expected = NoBid::EscrowTooSmall { interval_cost: Amount(1_667), escrow: Amount(1_666) };
+    let expected = NoBid::EscrowTooSmall {
+        interval_cost: Amount(1_667),
+        escrow: Amount(1_666),
+    };
     assert_eq!(refused(&small), expected);
     let mut large = order();
     large.order.max_cost = Amount(5_000_001);
@@ -150,8 +189,20 @@ fn tier_verify_level_and_token_must_be_ones_the_node_can_serve() {
 
 #[test]
 fn draining_node_and_foreign_key_make_no_offers() {
-    for closed in [Standing { is_closed_for_matches: true, ..standing() }, Standing { is_ours: false, ..standing() }] {
-        assert_eq!(bidder().consider(&order(), &closed, &usdc(), &MACHINE, NOW), Err(NoBid::Closed));
+    for closed in [
+        Standing {
+            is_closed_for_matches: true,
+            ..standing()
+        },
+        Standing {
+            is_ours: false,
+            ..standing()
+        },
+    ] {
+        assert_eq!(
+            bidder().consider(&order(), &closed, &usdc(), &MACHINE, NOW),
+            Err(NoBid::Closed)
+        );
     }
 }
 
@@ -161,5 +212,12 @@ fn machine_without_room_makes_no_offer() {
     order.spec.resources.disk_bytes = 1 << 30;
     order.order.spec_digest = order.spec.digest().unwrap();
     let refusal = refused(&order);
-    assert_eq!(refusal, NoBid::NoRoom { what: "bytes of disk", wanted: 2 << 30, free: 1 << 30 });
+    assert_eq!(
+        refusal,
+        NoBid::NoRoom {
+            what: "bytes of disk",
+            wanted: 2 << 30,
+            free: 1 << 30
+        }
+    );
 }

@@ -51,11 +51,21 @@ pub(super) async fn look_up(
     gateway: Arc<dyn Gateway>,
     daemon: mpsc::UnboundedSender<Message>,
 ) {
-    let asked: Result<_, ChainFault> =
-        async { Ok((shared.chain.standing().await?, shared.chain.listing(order.order.token).await?)) }.await;
+    let asked: Result<_, ChainFault> = async {
+        Ok((
+            shared.chain.standing().await?,
+            shared.chain.listing(order.order.token).await?,
+        ))
+    }
+    .await;
     match asked {
         Ok((standing, listing)) => {
-            let seen = SeenOrder { order, standing, listing, gateway };
+            let seen = SeenOrder {
+                order,
+                standing,
+                listing,
+                gateway,
+            };
             let _ = daemon.send(Message::Order(Box::new(seen)));
         }
         Err(fault) => tracing::warn!(%fault, "no bid: the chain cannot be asked"),

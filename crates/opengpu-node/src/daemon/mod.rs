@@ -146,9 +146,11 @@ impl Daemon {
 
     /// Works until shut down. Containers go on without it, under their shims.
     pub(crate) async fn run(mut self, feed: Box<dyn ChainFeed>) {
-        self.tasks.spawn(feed::follow(self.shared.clone(), feed, self.sender.clone()));
+        self.tasks
+            .spawn(feed::follow(self.shared.clone(), feed, self.sender.clone()));
         for gateway in self.shared.gateways.clone() {
-            self.tasks.spawn(bulletin::listen(self.shared.clone(), gateway, self.sender.clone()));
+            self.tasks
+                .spawn(bulletin::listen(self.shared.clone(), gateway, self.sender.clone()));
         }
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         let mut tidy = tokio::time::interval(TIDY_EVERY);
@@ -190,7 +192,11 @@ impl Daemon {
         self.waiting.remove(&job);
         let now = self.shared.clock.now().chain_seconds();
         let free = self.ledger.free();
-        let bid = match self.shared.bidder.consider(&seen.order, &seen.standing, &seen.listing, &free, now) {
+        let bid = match self
+            .shared
+            .bidder
+            .consider(&seen.order, &seen.standing, &seen.listing, &free, now)
+        {
             Ok(bid) => bid,
             Err(reason) => {
                 tracing::info!(%job, %reason, "no bid");
@@ -250,7 +256,9 @@ impl Daemon {
             }
         }
         self.head = batch.head.block;
-        self.tell_all(&Event::Head { block: batch.head.block });
+        self.tell_all(&Event::Head {
+            block: batch.head.block,
+        });
         if has_news {
             self.save_cursor(batch.head);
         }
@@ -286,7 +294,12 @@ impl Daemon {
         let now = self.shared.clock.now().chain_seconds();
         self.waiting.retain(|_, (order, _)| order.order.expires_at > now);
         for (order, gateway) in self.waiting.values().cloned() {
-            self.tasks.spawn(bulletin::look_up(self.shared.clone(), order, gateway, self.sender.clone()));
+            self.tasks.spawn(bulletin::look_up(
+                self.shared.clone(),
+                order,
+                gateway,
+                self.sender.clone(),
+            ));
         }
     }
 

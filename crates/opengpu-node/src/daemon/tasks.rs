@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opengpu_core::ids::JobId;
-use opengpu_core::spec::{ENV_INPUT, ENV_OUTPUT, INPUT_PATH, JobSpec, OUTPUT_PATH};
+use opengpu_core::spec::JobSpec;
 use opengpu_store::raw_cid;
 use tokio::sync::Mutex;
 
@@ -14,34 +14,19 @@ use crate::image::{ImageError, PreparedImage};
 use crate::meter::{UsageLine, UsageLog};
 use crate::ports::ChainFault;
 use crate::reactor::{Blame, Done, Effect, Gauge, JobRecord, TaskFault};
-use crate::runtime::{BindMount, ContainerId, ContainerSpec, MountAccess, RuntimeError, Sample};
+use crate::runtime::{ContainerId, RuntimeError, Sample};
 
+mod container;
 mod log_hash;
 
+pub(super) use container::container_ids;
+use container::{container_id, container_spec};
 use log_hash::LogHash;
 
-/// Log bytes kept of a job: what a person may want to read, far below what fills a disk.
-const LOG_MAX_BYTES: u64 = 64 << 20;
-/// The largest `/tmp` of a container; it lives in the job's memory, of which it may take half.
-const TMP_MAX_BYTES: u64 = 1 << 30;
 /// A readiness check that takes longer counts as not ready.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the size of the output folder is looked at.
 const DISK_CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Most attempts of a job (protocol, section 1).
-const MAX_ATTEMPTS: u8 = 4;
-
-/// The container of one attempt: 32 hexadecimal digits of the job's id and the attempt.
-fn container_id(job: JobId, attempt: u8) -> Option<ContainerId> {
-    let hex = job.to_string();
-    let short = hex.get(2..34)?;
-    format!("{short}-{attempt}").parse().ok()
-}
-
-/// Every container a job may have.
-pub(super) fn container_ids(job: JobId) -> impl Iterator<Item = ContainerId> {
-    (1..=MAX_ATTEMPTS).filter_map(move |attempt| container_id(job, attempt))
-}
 
 /// A closed job's files and container are gone already, unless the daemon was killed in between.
 pub(super) fn clear_closed(shared: &Shared, record: &JobRecord) {
@@ -96,7 +81,12 @@ impl Workshop {
             spec: record.order.spec.clone(),
             container: container_id(record.job_id, attempt),
             folder,
-            gauges: Mutex::new(Gauges { usage_log: None, log, disk_checked: None, is_disk_over: false }),
+            gauges: Mutex::new(Gauges {
+                usage_log: None,
+                log,
+                disk_checked: None,
+                is_disk_over: false,
+            }),
         }
     }
 
@@ -109,14 +99,27 @@ impl Workshop {
             Effect::Start(image) => Done::Started(self.start(container, image).await),
             Effect::ReadStatus => Done::Status(runtime.status(container).await.map_err(TaskFault::from)),
             Effect::CheckReady => Done::ReadyChecked(self.check_ready(container).await),
-            Effect::Sample { billed_millis, at_millis } => {
-                Done::Sampled(self.sample(container, billed_millis, at_millis).await)
-            }
+            Effect::Sample {
+                billed_millis,
+                at_millis,
+            } => Done::Sampled(self.sample(container, billed_millis, at_millis).await),
             Effect::Pause => Done::Paused(runtime.pause(container).await.map_err(TaskFault::from)),
             Effect::Resume => Done::Resumed(runtime.resume(container).await.map_err(TaskFault::from)),
             Effect::Kill(signal) => Done::Killed(runtime.kill(container, signal).await.map_err(TaskFault::from)),
-            Effect::Collect { billed_millis, cpu_millis, egress_bytes, at_millis, without_output } => {
-                let last = UsageLine { at_millis, billed_millis, cpu_millis, egress_bytes, memory_bytes: 0 };
+            Effect::Collect {
+                billed_millis,
+                cpu_millis,
+                egress_bytes,
+                at_millis,
+                without_output,
+            } => {
+                let last = UsageLine {
+                    at_millis,
+                    billed_millis,
+                    cpu_millis,
+                    egress_bytes,
+                    memory_bytes: 0,
+                };
                 Done::Collected(self.collect(last, without_output).await)
             }
             other => return self.transact(other).await,
@@ -127,7 +130,12 @@ impl Workshop {
         let (chain, job) = (&self.chain, self.job);
         Some(match effect {
             Effect::Settle { at, approved } => Done::Settled(self.told("settle", chain.settle(&at, &approved).await)),
-            Effect::Submit { at, result, receipt, newest } => {
+            Effect::Submit {
+                at,
+                result,
+                receipt,
+                newest,
+            } => {
                 self.keep_receipt(&receipt).await;
                 Done::Submitted(self.told("submit", chain.submit(&at, &result, newest.as_deref()).await))
             }
@@ -164,7 +172,10 @@ impl Workshop {
     async fn check_ready(&self, id: &ContainerId) -> Result<i32, TaskFault> {
         match tokio::time::timeout(CHECK_TIMEOUT, self.runtime.exec(id, &self.spec.ready)).await {
             Ok(code) => Ok(code?),
-            Err(_) => Err(TaskFault { blame: Blame::Passing, reason: "the readiness check takes too long".to_owned() }),
+            Err(_) => Err(TaskFault {
+                blame: Blame::Passing,
+                reason: "the readiness check takes too long".to_owned(),
+            }),
         }
     }
 
@@ -179,7 +190,10 @@ impl Workshop {
         gauges.check_disk(&self.folder, self.spec.resources.disk_bytes).await;
         Ok(Gauge {
             sample,
-            usage_root: gauges.usage_log.as_ref().map_or_else(log_hash::empty_array, UsageLog::root),
+            usage_root: gauges
+                .usage_log
+                .as_ref()
+                .map_or_else(log_hash::empty_array, UsageLog::root),
             log_root: gauges.log.root(),
             is_disk_over: gauges.is_disk_over,
         })
@@ -189,7 +203,16 @@ impl Workshop {
         // The file is written by `collect` from now on.
         self.gauges.lock().await.usage_log = None;
         let output_limit = self.spec.resources.disk_bytes;
-        collect(&self.depot, &self.folder, Collection { last, output_limit, without_output }).await
+        collect(
+            &self.depot,
+            &self.folder,
+            Collection {
+                last,
+                output_limit,
+                without_output,
+            },
+        )
+        .await
     }
 
     /// Keeps the receipt in the store, under the name that follows from its digest on chain.
@@ -207,10 +230,10 @@ impl Workshop {
 
     /// Removes container and files. What cannot be removed now is found by the sweep or at the next start.
     pub(super) async fn clear(&self) {
-        if let Some(container) = &self.container {
-            if let Err(error) = self.runtime.remove(container).await {
-                tracing::warn!(%container, %error, "not removed; tried again later");
-            }
+        if let Some(container) = &self.container
+            && let Err(error) = self.runtime.remove(container).await
+        {
+            tracing::warn!(%container, %error, "not removed; tried again later");
         }
         let folder = self.folder.clone();
         if let Err(fault) = blocking(move || folder.remove().map_err(machine)).await {
@@ -220,7 +243,13 @@ impl Workshop {
 }
 
 impl Gauges {
-    fn note(&mut self, folder: &JobFolder, sample: &Sample, billed_millis: u64, at_millis: u64) -> Result<(), TaskFault> {
+    fn note(
+        &mut self,
+        folder: &JobFolder,
+        sample: &Sample,
+        billed_millis: u64,
+        at_millis: u64,
+    ) -> Result<(), TaskFault> {
         let log = match &mut self.usage_log {
             Some(log) => log,
             empty => empty.insert(UsageLog::open(&folder.growing_usage()).map_err(machine)?),
@@ -237,36 +266,17 @@ impl Gauges {
     }
 
     async fn check_disk(&mut self, folder: &JobFolder, limit: u64) {
-        if self.disk_checked.is_some_and(|checked| checked.elapsed() < DISK_CHECK_EVERY) {
+        if self
+            .disk_checked
+            .is_some_and(|checked| checked.elapsed() < DISK_CHECK_EVERY)
+        {
             return;
         }
         self.disk_checked = Some(Instant::now());
         let folder = folder.clone();
-        self.is_disk_over |= blocking(move || Ok(folder.is_output_above(limit))).await.unwrap_or(false);
-    }
-}
-
-fn container_spec(id: ContainerId, image: PreparedImage, spec: &JobSpec, folder: &JobFolder) -> ContainerSpec {
-    let mut env: Vec<(String, String)> = spec.env.clone().into_iter().collect();
-    env.push((ENV_INPUT.to_owned(), INPUT_PATH.to_owned()));
-    env.push((ENV_OUTPUT.to_owned(), OUTPUT_PATH.to_owned()));
-    let mount = |host, inside: &str, access| BindMount { host, inside: inside.to_owned(), access };
-    ContainerSpec {
-        id,
-        image,
-        argv: (!spec.command.is_empty()).then(|| spec.command.clone()),
-        env,
-        working_folder: None,
-        mounts: vec![
-            mount(folder.input(), INPUT_PATH, MountAccess::ReadOnly),
-            mount(folder.output(), OUTPUT_PATH, MountAccess::Writable),
-        ],
-        memory_bytes: spec.resources.memory_bytes,
-        cpu_millis: spec.resources.cpu_millis,
-        pids_max: spec.resources.pids,
-        tmp_bytes: (spec.resources.memory_bytes / 2).min(TMP_MAX_BYTES),
-        log_path: folder.log(),
-        log_max_bytes: LOG_MAX_BYTES,
+        self.is_disk_over |= blocking(move || Ok(folder.is_output_above(limit)))
+            .await
+            .unwrap_or(false);
     }
 }
 
@@ -279,6 +289,9 @@ impl From<RuntimeError> for TaskFault {
             error if error.is_users_fault() => Blame::User,
             _ => Blame::Passing,
         };
-        Self { blame, reason: error.to_string() }
+        Self {
+            blame,
+            reason: error.to_string(),
+        }
     }
 }

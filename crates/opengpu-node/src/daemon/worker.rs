@@ -135,7 +135,9 @@ impl Worker {
 
     /// Once matched a job has a folder, a container, and talks with every gateway.
     fn prepare_to_talk(&mut self) {
-        let Some(attempt) = &self.job.record.attempt else { return };
+        let Some(attempt) = &self.job.record.attempt else {
+            return;
+        };
         if self.workshop.is_some() {
             return;
         }
@@ -158,7 +160,12 @@ impl Worker {
     async fn carry_out(&mut self, effect: Effect) -> bool {
         match effect {
             Effect::Report(step) => {
-                let matched_at = self.job.record.attempt.as_ref().map_or(0, |attempt| attempt.terms.matched_at());
+                let matched_at = self
+                    .job
+                    .record
+                    .attempt
+                    .as_ref()
+                    .map_or(0, |attempt| attempt.terms.matched_at());
                 let now = self.shared.clock.now();
                 tracing::info!(job = %self.id(), ?step, "progress");
                 self.tell(&Outgoing::Progress { step, matched_at, now });

@@ -62,14 +62,29 @@ impl UsageLog {
     /// # Errors
     /// [`UsageLogError`].
     pub fn open(path: &Path) -> Result<Self, UsageLogError> {
-        let fail = |action| move |source| UsageLogError { action, path: path.to_path_buf(), source };
+        let fail = |action| {
+            move |source| UsageLogError {
+                action,
+                path: path.to_path_buf(),
+                source,
+            }
+        };
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(fail("open"))?;
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(fail("open"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(fail("read"))?;
         let whole = bytes.iter().rposition(|byte| *byte == b'}').map_or(0, |end| end + 1);
         bytes.truncate(whole);
-        let last = bytes.iter().rposition(|byte| *byte == b'{').and_then(|start| serde_json::from_slice(&bytes[start..]).ok());
+        let last = bytes
+            .iter()
+            .rposition(|byte| *byte == b'{')
+            .and_then(|start| serde_json::from_slice(&bytes[start..]).ok());
         if bytes.is_empty() {
             bytes.push(b'[');
         }
@@ -93,12 +108,19 @@ impl UsageLog {
             return Ok(());
         }
         let mut text = if self.last.is_some() { b",".to_vec() } else { Vec::new() };
-        let failed = |source| UsageLogError { action: "write", path: self.path.clone(), source };
+        let failed = |source| UsageLogError {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        };
         serde_json::to_writer(&mut text, &line).map_err(|error| failed(error.into()))?;
         let before = self.file.stream_position().map_err(failed)?;
         if let Err(error) = self.file.write_all(&text) {
             // Cut a torn sample off, so that the next one starts clean. Opening again would do the same.
-            let _ = self.file.set_len(before).and_then(|()| self.file.seek(SeekFrom::Start(before)));
+            let _ = self
+                .file
+                .set_len(before)
+                .and_then(|()| self.file.seek(SeekFrom::Start(before)));
             return Err(failed(error));
         }
         self.so_far.update(&text);
@@ -124,7 +146,13 @@ impl UsageLog {
     /// # Errors
     /// [`UsageLogError`].
     pub fn finish(&mut self, destination: &Path) -> Result<(), UsageLogError> {
-        let fail = |action| move |source| UsageLogError { action, path: destination.to_path_buf(), source };
+        let fail = |action| {
+            move |source| UsageLogError {
+                action,
+                path: destination.to_path_buf(),
+                source,
+            }
+        };
         let mut copy = File::create(destination).map_err(fail("create"))?;
         let mut source = File::open(&self.path).map_err(fail("read"))?;
         io::copy(&mut source, &mut copy).map_err(fail("copy"))?;
@@ -138,7 +166,13 @@ mod tests {
     use super::*;
 
     fn line(at_millis: u64) -> UsageLine {
-        UsageLine { at_millis, billed_millis: at_millis, cpu_millis: 2 * at_millis, egress_bytes: 0, memory_bytes: 4096 }
+        UsageLine {
+            at_millis,
+            billed_millis: at_millis,
+            cpu_millis: 2 * at_millis,
+            egress_bytes: 0,
+            memory_bytes: 4096,
+        }
     }
 
     fn finished(log: &mut UsageLog, dir: &Path) -> Vec<u8> {
@@ -168,7 +202,12 @@ mod tests {
         let mut log = UsageLog::open(&path).unwrap();
         log.add(line(1000)).unwrap();
         let root = log.root();
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b",{\"atMil").unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b",{\"atMil")
+            .unwrap();
         let mut again = UsageLog::open(&path).unwrap();
         assert_eq!(again.root(), root);
         assert_eq!(again.last(), Some(line(1000)));

@@ -19,7 +19,9 @@ impl Job {
             }
             return;
         }
-        let Some(attempt) = &mut self.record.attempt else { return };
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
         match news {
             ChainNews::Matched(_) => {}
             ChainNews::Extended(terms) => {
@@ -38,7 +40,11 @@ impl Job {
                 // A voucher signed from now on ends the report: ask for one at once.
                 self.live.schedule.hurry(Task::ProposeVoucher);
             }
-            ChainNews::Answered { is_over, voucher, progress } => {
+            ChainNews::Answered {
+                is_over,
+                voucher,
+                progress,
+            } => {
                 attempt.set_report(block, (!is_over).then_some(voucher.map(|voucher| *voucher)), *progress);
             }
             ChainNews::Moved(progress) => attempt.set_report(block, None, *progress),
@@ -48,13 +54,17 @@ impl Job {
 
     fn on_matched(&mut self, block: u64, position: Position) {
         match &mut self.record.attempt {
-            Some(attempt) if attempt.terms.attempt() == position.terms.attempt() => attempt.match_again(block, position),
+            Some(attempt) if attempt.terms.attempt() == position.terms.attempt() => {
+                attempt.match_again(block, position)
+            }
             _ => self.record.attempt = Some(Attempt::matched(block, position)),
         }
     }
 
     pub(super) fn on_rolled_back(&mut self, to: u64, now: &Now) {
-        let Some(attempt) = &mut self.record.attempt else { return };
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
         if matches!(attempt.stage, Stage::Closed { .. }) {
             return;
         }
@@ -72,14 +82,22 @@ impl Job {
 impl Attempt {
     /// The match was sent again after a reorganisation, or is told again after a restart.
     fn match_again(&mut self, block: u64, position: Position) {
-        let is_known = self.history.first().is_some_and(|first| first.block == block && first.position == position);
+        let is_known = self
+            .history
+            .first()
+            .is_some_and(|first| first.block == block && first.position == position);
         if is_known {
             return;
         }
         let terms_differ = self.terms != position.terms;
         self.terms = position.terms.clone();
         self.unmatched_since = None;
-        self.history = vec![Seen { block, position, report: None, is_over: false }];
+        self.history = vec![Seen {
+            block,
+            position,
+            report: None,
+            is_over: false,
+        }];
         if terms_differ {
             self.make_result_again();
         }
@@ -95,7 +113,9 @@ impl Attempt {
     /// Adds what `change` makes of the newest state, as of `block`. Without a match there is nothing to change, and what is told
     /// again of blocks before it is of an earlier attempt.
     fn record(&mut self, block: u64, change: impl FnOnce(&mut Seen)) {
-        let (Some(first), Some(newest)) = (self.history.first(), self.history.last()) else { return };
+        let (Some(first), Some(newest)) = (self.history.first(), self.history.last()) else {
+            return;
+        };
         if block < first.block {
             return;
         }

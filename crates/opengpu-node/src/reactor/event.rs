@@ -1,10 +1,8 @@
 //! What can happen to a job, and what the node does about it.
 
-use opengpu_core::order::{JobResult, Voucher};
 use opengpu_core::ids::Sha256Digest;
-use opengpu_core::wire::{
-    ApprovedResult, Refusal, ResultProposal, SignedStop, SignedVoucher, Step, VoucherProposal,
-};
+use opengpu_core::order::{JobResult, Voucher};
+use opengpu_core::wire::{ApprovedResult, Refusal, ResultProposal, SignedStop, SignedVoucher, Step, VoucherProposal};
 
 use crate::image::PreparedImage;
 use crate::ports::{ChainFault, ChainNews, Leavings, Position};

@@ -1,7 +1,7 @@
 //! From the program's end to the chain's last word: result, receipt, approval, settle or submit.
 
-use opengpu_core::order::{JobResult, Outcome, Signable};
 use opengpu_core::job::Usage;
+use opengpu_core::order::{JobResult, Outcome, Signable};
 use opengpu_core::receipt::{Closing, JobFacts, Logs, Measurements, NodeFacts, Receipt, ReceiptError, ResultFacts};
 use opengpu_core::wire::{ResultProposal, Step};
 
@@ -18,7 +18,9 @@ const EXIT_NO_OUTPUT: i32 = 125;
 impl Job {
     pub(super) fn plan_collecting(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let Stage::Collecting { end } = &attempt.stage else { return };
+        let Stage::Collecting { end } = &attempt.stage else {
+            return;
+        };
         if self.live.schedule.begin(Task::Collect, now.boot()) {
             effects.push(Effect::Report(Step::Collecting));
             effects.push(Effect::Collect {
@@ -39,9 +41,15 @@ impl Job {
         effects: &mut Vec<Effect>,
     ) {
         let is_fault = outcome.is_err();
-        self.live.schedule.finish(Task::Collect, now.boot() + if is_fault { RETRY_MILLIS } else { 0 });
-        let Some(attempt) = &mut self.record.attempt else { return };
-        let Stage::Collecting { end } = &mut attempt.stage else { return };
+        self.live
+            .schedule
+            .finish(Task::Collect, now.boot() + if is_fault { RETRY_MILLIS } else { 0 });
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
+        let Stage::Collecting { end } = &mut attempt.stage else {
+            return;
+        };
         match outcome {
             Ok(leavings) => {
                 let end = end.clone();
@@ -66,13 +74,23 @@ impl Job {
             return self.submit_alone(rules, &end, leavings);
         }
         // Never below what was collected: the contract would refuse it.
-        let collected = self.record.attempt.as_ref().map_or(0, |attempt| attempt.progress().billed_millis);
-        let usage = Usage { billed_millis: end.usage.billed_millis.max(collected), ..end.usage };
+        let collected = self
+            .record
+            .attempt
+            .as_ref()
+            .map_or(0, |attempt| attempt.progress().billed_millis);
+        let usage = Usage {
+            billed_millis: end.usage.billed_millis.max(collected),
+            ..end.usage
+        };
         let built = self.record.build_result(rules, &end, leavings, usage);
-        let Ok((result, receipt)) = built.inspect_err(|error| tracing::error!(%error, "no receipt can be built")) else {
+        let Ok((result, receipt)) = built.inspect_err(|error| tracing::error!(%error, "no receipt can be built"))
+        else {
             return self.submit_alone(rules, &end, leavings);
         };
-        let Some(attempt) = &mut self.record.attempt else { return };
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
         let proposal = ResultProposal {
             operator_signature: result.sign(rules.domain, &rules.key),
             result,
@@ -87,21 +105,29 @@ impl Job {
 
     pub(super) fn plan_proposing(&mut self, rules: &Rules, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let Stage::Proposing { end, proposal, since } = &attempt.stage else { return };
+        let Stage::Proposing { end, proposal, since } = &attempt.stage else {
+            return;
+        };
         let is_silent = now.chain_millis() >= since + rules.approval_grace_millis;
         if let (true, Some(leavings)) = (is_silent, attempt.leavings.clone()) {
             let end = end.clone();
             self.submit_alone(rules, &end, &leavings);
             return self.plan_submitting(now, effects);
         }
-        if self.live.schedule.every(Task::ProposeResult, PROPOSE_RESULT_EVERY_MILLIS, now.boot()) {
+        if self
+            .live
+            .schedule
+            .every(Task::ProposeResult, PROPOSE_RESULT_EVERY_MILLIS, now.boot())
+        {
             effects.push(Effect::ProposeResult(proposal.clone()));
         }
     }
 
     pub(super) fn plan_settling(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let (Stage::Settling { approved }, Some(seen)) = (&attempt.stage, attempt.seen()) else { return };
+        let (Stage::Settling { approved }, Some(seen)) = (&attempt.stage, attempt.seen()) else {
+            return;
+        };
         if self.live.schedule.begin(Task::Settle, now.boot()) {
             let (at, approved) = (Box::new(seen.position.clone()), approved.clone());
             effects.push(Effect::Settle { at, approved });
@@ -116,14 +142,19 @@ impl Job {
             egress_bytes: newest.voucher.egress_bytes,
         });
         match self.record.build_result(rules, end, leavings, usage) {
-            Ok((result, receipt)) => self.set_stage(Stage::Submitting { result: Box::new(result), receipt }),
+            Ok((result, receipt)) => self.set_stage(Stage::Submitting {
+                result: Box::new(result),
+                receipt,
+            }),
             Err(error) => tracing::error!(job = %self.record.job_id, %error, "no receipt can be built"),
         }
     }
 
     pub(super) fn plan_submitting(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let (Stage::Submitting { result, receipt }, Some(seen)) = (&attempt.stage, attempt.seen()) else { return };
+        let (Stage::Submitting { result, receipt }, Some(seen)) = (&attempt.stage, attempt.seen()) else {
+            return;
+        };
         // A report is answered by `contest`, which pays the same; `submit` is refused while it stands.
         if seen.report.is_none() && self.live.schedule.begin(Task::Submit, now.boot()) {
             effects.push(Effect::Submit {
@@ -146,7 +177,10 @@ impl JobRecord {
         usage: Usage,
     ) -> Result<(JobResult, String), ReceiptError> {
         let attempt = self.attempt.as_ref().ok_or(ReceiptError::NoResult)?;
-        let node = NodeFacts { owner: self.facts.owner, gpus: rules.gpus.clone() };
+        let node = NodeFacts {
+            owner: self.facts.owner,
+            gpus: rules.gpus.clone(),
+        };
         let collected = attempt.collected();
         let facts = JobFacts {
             domain: rules.domain,
@@ -168,7 +202,10 @@ impl JobRecord {
                 outcome: end.outcome.unwrap_or(Outcome::HardwareFault),
                 exit_code: end.exit_code,
                 output: leavings.output.clone(),
-                logs: Logs { cid: leavings.logs.clone(), bytes: leavings.log_bytes },
+                logs: Logs {
+                    cid: leavings.logs.clone(),
+                    bytes: leavings.log_bytes,
+                },
                 measured: Measurements {
                     cpu_millis: end.cpu_millis,
                     memory_peak_bytes: end.memory_peak_bytes,

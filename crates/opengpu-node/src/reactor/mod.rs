@@ -15,11 +15,14 @@
 //! | [`record`] | what is durable |
 //! | `chain_news` | what the chain says, and un-says after a reorganisation |
 //! | `signatures` | what signer and payer say |
-//! | `running` | prepare, start, READY, meter, vouchers, pause, stop |
+//! | `starting` | image, input, start, readiness check |
+//! | `container` | what the container does, and what its end comes to |
+//! | `running` | meter, vouchers, pauses, limits, stops |
 //! | `finishing` | result, receipt, settle, submit |
 //! | `reports` | answering the payer's side when it says the node failed |
 
 mod chain_news;
+mod container;
 mod event;
 mod finishing;
 pub mod record;
@@ -27,6 +30,7 @@ mod reports;
 mod running;
 mod schedule;
 mod signatures;
+mod starting;
 
 use opengpu_core::ids::NodeId;
 use opengpu_core::order::Domain;
@@ -112,7 +116,10 @@ impl Job {
     /// Takes a job from the journal, or a new one.
     #[must_use]
     pub fn new(record: JobRecord) -> Self {
-        Self { record, live: Live::default() }
+        Self {
+            record,
+            live: Live::default(),
+        }
     }
 
     /// What follows from `event` at `now`.
@@ -169,11 +176,11 @@ impl Job {
             }
             return;
         }
-        if let Some(since) = attempt.unmatched_since {
-            if now.chain_millis() >= since + MATCH_LOSS_MILLIS {
-                self.close(now, effects);
-                return;
-            }
+        if attempt
+            .unmatched_since
+            .is_some_and(|since| now.chain_millis() >= since + MATCH_LOSS_MILLIS)
+        {
+            return self.close(now, effects);
         }
         self.plan_report(rules, now, effects);
         self.plan_stage(rules, now, effects);
@@ -205,7 +212,9 @@ impl Job {
     }
 
     fn close(&mut self, now: &Now, effects: &mut Vec<Effect>) {
-        self.set_stage(Stage::Closed { at: now.moment.unix_millis });
+        self.set_stage(Stage::Closed {
+            at: now.moment.unix_millis,
+        });
         effects.push(Effect::Close);
     }
 

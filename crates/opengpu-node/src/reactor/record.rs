@@ -176,7 +176,13 @@ impl JobRecord {
     /// A job that was only bid for.
     #[must_use]
     pub fn offered(job_id: JobId, order: SignedOrder, bid: SignedBid, facts: Facts) -> Self {
-        Self { job_id, order, bid, facts, attempt: None }
+        Self {
+            job_id,
+            order,
+            bid,
+            facts,
+            attempt: None,
+        }
     }
 
     /// When the job closed for this node, unix milliseconds; `None` while something is left to do.
@@ -191,8 +197,15 @@ impl JobRecord {
     /// Roots of what the job left in the store, as far as they are known.
     #[must_use]
     pub fn roots(&self) -> Vec<CidText> {
-        let Some(attempt) = &self.attempt else { return Vec::new() };
-        attempt.leavings.iter().flat_map(|left| [&left.output, &left.logs, &left.usage]).cloned().collect()
+        let Some(attempt) = &self.attempt else {
+            return Vec::new();
+        };
+        attempt
+            .leavings
+            .iter()
+            .flat_map(|left| [&left.output, &left.logs, &left.usage])
+            .cloned()
+            .collect()
     }
 
     /// Milliseconds between voucher proposals.
@@ -207,7 +220,12 @@ impl Attempt {
     #[must_use]
     pub fn matched(block: u64, position: Position) -> Self {
         let terms = position.terms.clone();
-        let seen = Seen { block, position, report: None, is_over: false };
+        let seen = Seen {
+            block,
+            position,
+            report: None,
+            is_over: false,
+        };
         Self {
             history: vec![seen],
             terms,
@@ -236,7 +254,8 @@ impl Attempt {
     /// The progress as last seen.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.seen().map_or_else(Progress::default, |seen| seen.position.progress.clone())
+        self.seen()
+            .map_or_else(Progress::default, |seen| seen.position.progress.clone())
     }
 
     /// Cumulative values that were collected, oldest first.

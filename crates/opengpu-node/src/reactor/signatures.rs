@@ -9,7 +9,9 @@ use super::{Job, Rules, Stage};
 impl Job {
     pub(super) fn on_voucher_signed(&mut self, rules: &Rules, signed: SignedVoucher) {
         let job_id = self.record.job_id;
-        let Some(attempt) = &mut self.record.attempt else { return };
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
         let voucher = &signed.voucher;
         let is_ours = voucher.job_id == job_id && voucher.attempt == attempt.terms.attempt();
         let newest_seq = attempt.newest.as_ref().map_or(0, |newest| newest.voucher.seq);
@@ -21,7 +23,9 @@ impl Job {
     }
 
     pub(super) fn on_result_approved(&mut self, rules: &Rules, approved: ApprovedResult) {
-        let Some(attempt) = &mut self.record.attempt else { return };
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
         let asked = match &attempt.stage {
             Stage::Proposing { proposal, .. } => &proposal.result,
             // The grace is over and the node submits; a late approval is still better for both.
@@ -32,21 +36,31 @@ impl Job {
             && approved.result.attempt == attempt.terms.attempt()
             && approved.approve.result_hash == approved.result.digest(rules.domain);
         let (operator, signer) = (attempt.terms.operator, attempt.terms.signer);
-        let is_signed = approved.operator_signature.is_by(operator, approved.result.digest(rules.domain))
-            && approved.signer_signature.is_by(signer, approved.approve.digest(rules.domain));
+        let is_signed = approved
+            .operator_signature
+            .is_by(operator, approved.result.digest(rules.domain))
+            && approved
+                .signer_signature
+                .is_by(signer, approved.approve.digest(rules.domain));
         if is_consistent && is_signed {
-            attempt.stage = Stage::Settling { approved: Box::new(approved) };
+            attempt.stage = Stage::Settling {
+                approved: Box::new(approved),
+            };
         }
     }
 
     pub(super) fn on_stop_requested(&mut self, rules: &Rules, stop: &SignedStop) {
         let job_id = self.record.job_id;
-        let Some(attempt) = &mut self.record.attempt else { return };
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
         let digest = SignedStop::digest(rules.domain, job_id);
         let by = [attempt.terms.payer, attempt.terms.signer];
         let is_signed = stop.job_id == job_id && by.iter().any(|account| stop.signature.is_by(*account, digest));
-        let is_running =
-            matches!(attempt.stage, Stage::Preparing | Stage::Starting { .. } | Stage::Running { .. });
+        let is_running = matches!(
+            attempt.stage,
+            Stage::Preparing | Stage::Starting { .. } | Stage::Running { .. }
+        );
         if is_signed && is_running {
             attempt.stop.get_or_insert(Stop::Asked);
         }
@@ -54,7 +68,11 @@ impl Job {
 
     /// A refusal changes nothing: it is not signed, the next proposal is made anyway, and silence has its own deadline.
     pub(super) fn on_refused(&self, refusal: &Refusal) {
-        let Refusal { refused, reason, is_retryable } = refusal;
+        let Refusal {
+            refused,
+            reason,
+            is_retryable,
+        } = refusal;
         tracing::warn!(job = %self.record.job_id, %refused, %reason, is_retryable, "the signer refused");
     }
 }

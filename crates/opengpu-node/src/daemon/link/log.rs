@@ -35,9 +35,13 @@ pub(super) async fn run(line: Arc<Line>, file: PathBuf) {
         };
         match posted {
             Ok(()) => offset += length,
+            Err(GatewayFault::Refused { status, detail }) => {
+                // More than it keeps, or a job that is closed: the whole log is an artifact anyway.
+                tracing::info!(job = %line.job, status, detail, "the gateway takes no more of the log");
+                return;
+            }
             Err(fault) => {
-                if matches!(fault, GatewayFault::Refused { .. }) {
-                    // The usual reason is a gap: it has less than we think.
+                if fault == GatewayFault::LogGap {
                     offset = 0;
                 }
                 if line.recover(&fault, "log").await {

@@ -45,10 +45,10 @@ pub(super) async fn run(line: Arc<Line>, mut messages: mpsc::UnboundedReceiver<O
             () = line.talking.cancelled() => return,
             sent = unsent.send_one(&line) => sent,
         };
-        if let Err(fault) = sent {
-            if line.recover(&fault, "send").await {
-                return;
-            }
+        if let Err(fault) = sent
+            && line.recover(&fault, "send").await
+        {
+            return;
         }
     }
 }
@@ -65,12 +65,19 @@ impl Unsent {
             Outgoing::Progress { step, matched_at, now } => {
                 // Numbered by time, so that numbers go on growing after a restart: hundredths of a second since the match.
                 let since = now.chain_millis().saturating_sub(matched_at * 1000) / 10;
-                self.last_seq = u32::try_from(since).unwrap_or(u32::MAX).max(self.last_seq.saturating_add(1));
+                self.last_seq = u32::try_from(since)
+                    .unwrap_or(u32::MAX)
+                    .max(self.last_seq.saturating_add(1));
                 let (attempt, seq, at_millis) = (line.attempt, self.last_seq, now.moment.unix_millis);
                 if matches!(step, Step::Usage { .. }) {
                     self.steps.retain(|old| !matches!(old.step, Step::Usage { .. }));
                 }
-                self.steps.push_back(Progress { attempt, seq, at_millis, step });
+                self.steps.push_back(Progress {
+                    attempt,
+                    seq,
+                    at_millis,
+                    step,
+                });
                 if self.steps.len() > MAX_STEPS {
                     self.steps.pop_front();
                 }

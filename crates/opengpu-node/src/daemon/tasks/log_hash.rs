@@ -20,7 +20,11 @@ pub(super) struct LogHash {
 
 impl LogHash {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, read: 0, so_far: Sha256::new() }
+        Self {
+            path,
+            read: 0,
+            so_far: Sha256::new(),
+        }
     }
 
     /// Takes in what was added. A log that does not exist yet is empty.

@@ -55,7 +55,10 @@ impl FakeChain {
     }
 
     pub(super) fn feed(&self, from: Option<Cursor>) -> FakeFeed {
-        FakeFeed { chain: self.clone(), read: from.map_or(0, |cursor| cursor.block) }
+        FakeFeed {
+            chain: self.clone(),
+            read: from.map_or(0, |cursor| cursor.block),
+        }
     }
 }
 
@@ -77,11 +80,20 @@ impl Chain for FakeChain {
 
     async fn listing(&self, _token: Address) -> Result<Listing, ChainFault> {
         let rate = Some(UsdRate(10u128.pow(24)));
-        Ok(Listing { symbol: "USDC".to_owned(), decimals: 6, rate, tier0_cap: Amount(5_000_000) })
+        Ok(Listing {
+            symbol: "USDC".to_owned(),
+            decimals: 6,
+            rate,
+            tier0_cap: Amount(5_000_000),
+        })
     }
 
     async fn job_state(&self, _job: JobId) -> Result<JobState, ChainFault> {
-        Ok(if self.state().is_settled { JobState::Settled } else { JobState::Matched })
+        Ok(if self.state().is_settled {
+            JobState::Settled
+        } else {
+            JobState::Matched
+        })
     }
 
     async fn settle(&self, _at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault> {
@@ -135,9 +147,22 @@ impl ChainFeed for FakeFeed {
         let rolled_back_to = state.rolled_back_to.take();
         self.read = self.read.min(rolled_back_to.unwrap_or(u64::MAX));
         state.block += 1;
-        let events = state.events.iter().filter(|event| event.block > self.read).cloned().collect();
+        let events = state
+            .events
+            .iter()
+            .filter(|event| event.block > self.read)
+            .cloned()
+            .collect();
         self.read = state.block;
-        let head = Cursor { block: state.block, hash: B256::ZERO };
-        Ok(Batch { rolled_back_to, events, head, chain_seconds: 0 })
+        let head = Cursor {
+            block: state.block,
+            hash: B256::ZERO,
+        };
+        Ok(Batch {
+            rolled_back_to,
+            events,
+            head,
+            chain_seconds: 0,
+        })
     }
 }

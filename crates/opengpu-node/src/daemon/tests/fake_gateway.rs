@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
+use opengpu_core::Address;
 use opengpu_core::ids::JobId;
 use opengpu_core::metering::{SignerView, check_result, check_voucher, ready_at};
 use opengpu_core::order::{Domain, Signable as _};
 use opengpu_core::receipt::{JobFacts, NodeFacts, Receipt};
 use opengpu_core::sign::SecretKey;
 use opengpu_core::wire::{
-    ApprovedResult, JobEvent, JobEventBody, Page, Progress, ResultProposal, SignedBid, SignedOrder, SignedVoucher, Step,
-    VoucherProposal,
+    ApprovedResult, JobEvent, JobEventBody, Page, Progress, ResultProposal, SignedBid, SignedOrder, SignedVoucher,
+    Step, VoucherProposal,
 };
-use opengpu_core::Address;
 use opengpu_store::{BlockStore, CarFrames, Cid, Limits, Scope, dag, import_car};
 use tokio_util::io::StreamReader;
 
@@ -50,7 +50,12 @@ fn unix_millis() -> u64 {
 
 impl FakeGateway {
     pub(super) fn new(store: BlockStore, domain: Domain, signer: SecretKey) -> Self {
-        Self { state: Arc::default(), store, domain, signer }
+        Self {
+            state: Arc::default(),
+            store,
+            domain,
+            signer,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,19 +96,30 @@ impl FakeGateway {
     pub(super) fn forget(&self) {
         let mut state = self.state();
         let position = state.position.take();
-        *state = State { position, ..State::default() };
+        *state = State {
+            position,
+            ..State::default()
+        };
     }
 
     fn known(&self) -> Result<MutexGuard<'_, State>, GatewayFault> {
         let state = self.state();
-        if state.is_known { Ok(state) } else { Err(GatewayFault::UnknownJob) }
+        if state.is_known {
+            Ok(state)
+        } else {
+            Err(GatewayFault::UnknownJob)
+        }
     }
 }
 
 impl State {
     fn tell(&mut self, body: JobEventBody) {
         let cursor = (self.events.len() + 1).to_string();
-        self.events.push(JobEvent { cursor, at_millis: unix_millis(), body });
+        self.events.push(JobEvent {
+            cursor,
+            at_millis: unix_millis(),
+            body,
+        });
     }
 
     fn view<'a>(&'a self, job_id: JobId, position: &'a Position) -> SignerView<'a> {
@@ -136,7 +152,10 @@ impl Gateway for FakeGateway {
 
     async fn orders(&self, _after: &str, _wait: u32) -> Result<Page<SignedOrder>, GatewayFault> {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        Ok(Page { items: self.state().order.clone().into_iter().collect(), cursor: String::new() })
+        Ok(Page {
+            items: self.state().order.clone().into_iter().collect(),
+            cursor: String::new(),
+        })
     }
 
     async fn post_order(&self, order: &SignedOrder) -> Result<(), GatewayFault> {
@@ -154,7 +173,10 @@ impl Gateway for FakeGateway {
         let state = self.known()?;
         let after: usize = after.parse().unwrap_or(0);
         let items: Vec<_> = state.events.iter().skip(after).cloned().collect();
-        Ok(Page { cursor: state.events.len().to_string(), items })
+        Ok(Page {
+            cursor: state.events.len().to_string(),
+            items,
+        })
     }
 
     async fn post_progress(&self, _job: JobId, progress: &Progress) -> Result<(), GatewayFault> {
@@ -170,12 +192,16 @@ impl Gateway for FakeGateway {
     async fn post_voucher(&self, job: JobId, proposal: &VoucherProposal) -> Result<(), GatewayFault> {
         let mut state = self.known()?;
         state.restore(proposal.previous.as_ref());
-        let Some(position) = state.position.clone() else { return Ok(()) };
+        let Some(position) = state.position.clone() else {
+            return Ok(());
+        };
         if let Err(refused) = check_voucher(&state.view(job, &position), &proposal.voucher) {
             state.refusals.push(refused.to_string());
             return Ok(());
         }
-        state.ready_at.get_or_insert(ready_at(&proposal.voucher, 5, unix_millis()));
+        state
+            .ready_at
+            .get_or_insert(ready_at(&proposal.voucher, 5, unix_millis()));
         let signed = SignedVoucher {
             voucher: proposal.voucher.clone(),
             operator_signature: proposal.operator_signature,
@@ -190,7 +216,9 @@ impl Gateway for FakeGateway {
     async fn post_result(&self, job: JobId, proposal: &ResultProposal) -> Result<(), GatewayFault> {
         let mut state = self.known()?;
         state.restore(proposal.previous.as_ref());
-        let (Some(position), Some(order)) = (state.position.clone(), state.order.clone()) else { return Ok(()) };
+        let (Some(position), Some(order)) = (state.position.clone(), state.order.clone()) else {
+            return Ok(());
+        };
         let is_stored = |root: &str| {
             let cid: Cid = root.parse().unwrap();
             dag::missing(&self.store, &cid).is_ok_and(|missing| missing.is_empty())
@@ -204,18 +232,25 @@ impl Gateway for FakeGateway {
             earlier: &[],
             terms: &position.terms,
             collected: &[],
-            node: &NodeFacts { owner: Address::repeat_byte(6), gpus: Vec::new() },
+            node: &NodeFacts {
+                owner: Address::repeat_byte(6),
+                gpus: Vec::new(),
+            },
         };
         let receipt = Receipt::from_canonical_json(proposal.receipt.as_bytes()).unwrap();
         let checked = check_result(&state.view(job, &position), &proposal.result)
             .map_err(|refused| refused.to_string())
             .and_then(|()| {
-                receipt.consistent_with(&facts, &proposal.result).map_err(|refused| refused.to_string())
+                receipt
+                    .consistent_with(&facts, &proposal.result)
+                    .map_err(|refused| refused.to_string())
             });
         if let Err(refused) = checked {
             state.refusals.push(refused);
         } else if !is_stored(&proposal.output.0) || !is_stored(&proposal.logs.0) {
-            state.refusals.push("output or log is not in the second store".to_owned());
+            state
+                .refusals
+                .push("output or log is not in the second store".to_owned());
         } else {
             let approve = proposal.result.approve(self.domain, 0);
             state.tell(JobEventBody::ResultApproved(ApprovedResult {
@@ -232,9 +267,11 @@ impl Gateway for FakeGateway {
         let mut state = self.known()?;
         let (held, offset) = (state.log.len(), usize::try_from(offset).unwrap());
         if offset > held {
-            return Err(GatewayFault::Refused { status: 409, detail: format!("a gap from {held}") });
+            return Err(GatewayFault::LogGap);
         }
-        state.log.extend_from_slice(bytes.get(held - offset..).unwrap_or_default());
+        state
+            .log
+            .extend_from_slice(bytes.get(held - offset..).unwrap_or_default());
         Ok(())
     }
 
@@ -249,8 +286,11 @@ impl Gateway for FakeGateway {
 
 /// Both ways as a CAR, as over HTTP.
 async fn copy(from: &BlockStore, to: &BlockStore, root: &Cid, limits: &Limits) -> Result<(), GatewayFault> {
-    let frames = CarFrames::new(from, root, Scope::All).map_err(|error| GatewayFault::Unreachable(error.to_string()))?;
+    let frames =
+        CarFrames::new(from, root, Scope::All).map_err(|error| GatewayFault::Unreachable(error.to_string()))?;
     let stream = Box::pin(frames.into_stream().map_err(std::io::Error::other));
     let imported = import_car(to, StreamReader::new(stream), Some(root), limits).await;
-    imported.map(|_| ()).map_err(|error| GatewayFault::Unreachable(error.to_string()))
+    imported
+        .map(|_| ())
+        .map_err(|error| GatewayFault::Unreachable(error.to_string()))
 }

@@ -34,7 +34,11 @@ pub(super) struct FakeRuntime {
 
 impl FakeRuntime {
     pub(super) fn new(lasts: Duration) -> Self {
-        Self { state: Arc::default(), clock: Clock::new(), lasts }
+        Self {
+            state: Arc::default(),
+            clock: Clock::new(),
+            lasts,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,7 +65,10 @@ impl FakeRuntime {
 
     fn end_of(&self, started_at: Moment) -> Moment {
         let lasts = u64::try_from(self.lasts.as_millis()).unwrap();
-        Moment { unix_millis: started_at.unix_millis + lasts, boot_millis: started_at.boot_millis + lasts }
+        Moment {
+            unix_millis: started_at.unix_millis + lasts,
+            boot_millis: started_at.boot_millis + lasts,
+        }
     }
 }
 
@@ -73,7 +80,11 @@ impl Runtime for FakeRuntime {
 
     async fn prepare_image(&self, _image: &ImageReference) -> Result<PreparedImage, RuntimeError> {
         tokio::time::sleep(MAKING).await;
-        Ok(PreparedImage { digest: Digest::of(b"image"), folder: PathBuf::new(), config: ImageConfig::default() })
+        Ok(PreparedImage {
+            digest: Digest::of(b"image"),
+            folder: PathBuf::new(),
+            config: ImageConfig::default(),
+        })
     }
 
     async fn start(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
@@ -102,7 +113,13 @@ impl Runtime for FakeRuntime {
         }
         let usage = self.sample(id).await?;
         let outcome = ExitOutcome::Code(0);
-        Ok(ContainerStatus::Exited(ExitRecord { outcome, oom_killed: false, started_at, finished_at, usage }))
+        Ok(ContainerStatus::Exited(ExitRecord {
+            outcome,
+            oom_killed: false,
+            started_at,
+            finished_at,
+            usage,
+        }))
     }
 
     async fn exec(&self, _id: &ContainerId, _argv: &[String]) -> Result<i32, RuntimeError> {
@@ -110,7 +127,13 @@ impl Runtime for FakeRuntime {
     }
 
     async fn sample(&self, _id: &ContainerId) -> Result<Sample, RuntimeError> {
-        Ok(Sample { cpu_nanos: 1_000_000, memory_bytes: 4096, memory_peak_bytes: 4096, pids: 1, egress_bytes: 0 })
+        Ok(Sample {
+            cpu_nanos: 1_000_000,
+            memory_bytes: 4096,
+            memory_peak_bytes: 4096,
+            pids: 1,
+            egress_bytes: 0,
+        })
     }
 
     async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {

@@ -21,7 +21,9 @@ fn job_is_bid_for_run_metered_settled_and_cleared_away() {
     world.match_order();
     world.wait("READY", || world.gateway.steps().contains(&"ready".to_owned()));
     world.wait("the settlement", || !world.chain.settled().is_empty());
-    world.wait("a clean machine", || world.runtime.ids().is_empty() && !world.job_folder(job).exists());
+    world.wait("a clean machine", || {
+        world.runtime.ids().is_empty() && !world.job_folder(job).exists()
+    });
     node.kill();
     let settled = world.chain.settled();
     assert_eq!(settled.len(), 1);
@@ -57,7 +59,9 @@ fn is_killed_twenty_times(program_millis: u64) {
         node = world.start_node();
     }
     world.wait("the settlement", || !world.chain.settled().is_empty());
-    world.wait("a clean machine", || world.runtime.ids().is_empty() && !world.job_folder(job).exists());
+    world.wait("a clean machine", || {
+        world.runtime.ids().is_empty() && !world.job_folder(job).exists()
+    });
     node.kill();
     assert_eq!(world.gateway.refusals(), Vec::<String>::new());
     assert_eq!((world.runtime.starts(), world.chain.settled().len()), (1, 1));
@@ -91,7 +95,9 @@ fn settlement_a_reorganisation_undid_is_sent_again() {
     world.wait("the settlement", || !world.chain.settled().is_empty());
     world.chain.undo_last_block();
     world.wait("the settlement again", || world.chain.settled().len() == 2);
-    world.wait("a clean machine", || world.runtime.ids().is_empty() && !world.job_folder(job).exists());
+    world.wait("a clean machine", || {
+        world.runtime.ids().is_empty() && !world.job_folder(job).exists()
+    });
     node.kill();
     let settled = world.chain.settled();
     assert_eq!(settled[0], settled[1]);

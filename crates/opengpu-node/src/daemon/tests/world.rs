@@ -89,10 +89,22 @@ impl TestWorld {
             node_id: NodeId(U256::from(7)),
             operator_key: key(1),
             gpus: Vec::new(),
-            prices: PriceList { core_hour_usd_micros: 3_600, memory_gib_hour_usd_micros: 0, egress_gib_usd_micros: 0 },
-            capacity: Capacity { cpu_millis: 1000, memory_bytes: 1 << 30, disk_bytes: 1 << 30 },
+            prices: PriceList {
+                core_hour_usd_micros: 3_600,
+                memory_gib_hour_usd_micros: 0,
+                egress_gib_usd_micros: 0,
+            },
+            capacity: Capacity {
+                cpu_millis: 1000,
+                memory_bytes: 1 << 30,
+                disk_bytes: 1 << 30,
+            },
             runtime: RuntimeChoice::Auto,
-            timing: Timing { confirmations: 3, approval_grace_seconds: 60, ready_within_seconds: 60 },
+            timing: Timing {
+                confirmations: 3,
+                approval_grace_seconds: 60,
+                ready_within_seconds: 60,
+            },
         }
     }
 
@@ -105,8 +117,14 @@ impl TestWorld {
             gateways: vec![Arc::new(self.gateway.clone()) as Arc<dyn Gateway>],
             response_window_millis: 60_000,
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(start(config, world, CancellationToken::new())).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(start(config, world, CancellationToken::new()))
+            .unwrap();
         TestNode(runtime)
     }
 
@@ -116,7 +134,10 @@ impl TestWorld {
         std::fs::create_dir_all(&input).unwrap();
         std::fs::write(input.join("data"), b"the input").unwrap();
         let imported = import_path(&self.gateway.store, &input, &Default::default()).unwrap();
-        let order = order(Artifact { cid: CidText(imported.cid.to_string()), bytes: imported.bytes });
+        let order = order(Artifact {
+            cid: CidText(imported.cid.to_string()),
+            bytes: imported.bytes,
+        });
         let job = order.order.job_id(network().domain());
         self.gateway.show(order);
         job
@@ -164,14 +185,20 @@ impl TestWorld {
         let begun = Instant::now();
         while !is_there() {
             let (steps, refusals) = (self.gateway.steps(), self.gateway.refusals());
-            assert!(begun.elapsed() < PATIENCE, "waited for {what}; steps {steps:?}, refusals {refusals:?}");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "waited for {what}; steps {steps:?}, refusals {refusals:?}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
 fn order_of(gateway: &FakeGateway) -> Order {
-    let shown = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shown = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     shown.block_on(gateway.orders("", 0)).unwrap().items[0].order.clone()
 }
 
@@ -187,7 +214,12 @@ fn order(input: Artifact) -> SignedOrder {
         command: Vec::new(),
         ready: Vec::new(),
         env: BTreeMap::new(),
-        resources: Resources { cpu_millis: 1000, memory_bytes: 64 << 20, disk_bytes: 1 << 20, pids: 64 },
+        resources: Resources {
+            cpu_millis: 1000,
+            memory_bytes: 64 << 20,
+            disk_bytes: 1 << 20,
+            pids: 64,
+        },
         input: Some(input),
         voucher_interval_seconds: 5,
         expected_seconds: None,
@@ -210,5 +242,9 @@ fn order(input: Artifact) -> SignedOrder {
         expires_at: Clock::new().now().chain_seconds() + 300,
         salt: U256::from(1),
     };
-    SignedOrder { order, signature: vec![0; 64].into(), spec }
+    SignedOrder {
+        order,
+        signature: vec![0; 64].into(),
+        spec,
+    }
 }

@@ -9,7 +9,9 @@ use opengpu_core::money::Amount;
 use opengpu_core::order::{Bid, Domain, Order, Signable, Voucher};
 use opengpu_core::sign::SecretKey;
 use opengpu_core::spec::{Image, ImageSource, JobKind, JobSpec, Resources};
-use opengpu_core::wire::{ApprovedResult, ResultProposal, SignedBid, SignedOrder, SignedVoucher, Step, VoucherProposal};
+use opengpu_core::wire::{
+    ApprovedResult, ResultProposal, SignedBid, SignedOrder, SignedVoucher, Step, VoucherProposal,
+};
 use opengpu_core::{Address, U256};
 
 use crate::clock::{BootId, Now};
@@ -50,7 +52,10 @@ pub(super) fn stranger() -> SecretKey {
 
 fn rules() -> Rules {
     Rules {
-        domain: Domain { chain_id: ChainId::LOCAL, contract: Address::repeat_byte(9) },
+        domain: Domain {
+            chain_id: ChainId::LOCAL,
+            contract: Address::repeat_byte(9),
+        },
         node: NodeId(U256::from(7)),
         key: operator(),
         gpus: Vec::new(),
@@ -73,7 +78,12 @@ fn spec(ready: &[&str]) -> JobSpec {
         command: vec!["work".to_owned()],
         ready: ready.iter().map(|word| (*word).to_owned()).collect(),
         env: BTreeMap::new(),
-        resources: Resources { cpu_millis: 1000, memory_bytes: 64 << 20, disk_bytes: 1 << 20, pids: 64 },
+        resources: Resources {
+            cpu_millis: 1000,
+            memory_bytes: 64 << 20,
+            disk_bytes: 1 << 20,
+            pids: 64,
+        },
         input: None,
         voucher_interval_seconds: 5,
         expected_seconds: None,
@@ -99,7 +109,11 @@ fn order(spec: JobSpec, max_cost: u128) -> SignedOrder {
         expires_at: MATCHED_AT + 300,
         salt: U256::from(1),
     };
-    SignedOrder { order, signature: vec![0; 64].into(), spec }
+    SignedOrder {
+        order,
+        signature: vec![0; 64].into(),
+        spec,
+    }
 }
 
 impl Bench {
@@ -118,19 +132,36 @@ impl Bench {
             expires_at: MATCHED_AT + 30,
         };
         let signature = bid.sign(rules.domain, &rules.key);
-        let facts =
-            Facts { owner: Address::repeat_byte(6), token_symbol: "USDC".to_owned(), token_decimals: 6 };
+        let facts = Facts {
+            owner: Address::repeat_byte(6),
+            token_symbol: "USDC".to_owned(),
+            token_decimals: 6,
+        };
         let record = JobRecord::offered(job_id, order, SignedBid { bid, signature }, facts);
-        let moment = Moment { unix_millis: MATCHED_AT * 1000, boot_millis: BOOT_AT_MATCH };
-        let now = Now { moment, boot_id: BootId("boot".into()), chain_ahead_millis: 0 };
-        Self { job: Job::new(record), rules, now }
+        let moment = Moment {
+            unix_millis: MATCHED_AT * 1000,
+            boot_millis: BOOT_AT_MATCH,
+        };
+        let now = Now {
+            moment,
+            boot_id: BootId("boot".into()),
+            chain_ahead_millis: 0,
+        };
+        Self {
+            job: Job::new(record),
+            rules,
+            now,
+        }
     }
 
     /// A job that was matched and is being prepared.
     pub(super) fn matched(ready: &[&str], max_cost: u128) -> Self {
         let mut bench = Self::offered(ready, max_cost);
         let position = bench.position();
-        let effects = bench.tell(Event::Chain { block: MATCH_BLOCK, news: ChainNews::Matched(Box::new(position)) });
+        let effects = bench.tell(Event::Chain {
+            block: MATCH_BLOCK,
+            news: ChainNews::Matched(Box::new(position)),
+        });
         assert_eq!(effects, [Effect::Report(Step::Preparing), Effect::Prepare]);
         bench
     }
@@ -238,7 +269,13 @@ impl Bench {
     /// The program ends now with `outcome`.
     pub(super) fn exits(&mut self, outcome: ExitOutcome, oom_killed: bool) -> Vec<Effect> {
         let at = self.moment();
-        let record = ExitRecord { outcome, oom_killed, started_at: at, finished_at: at, usage: sample() };
+        let record = ExitRecord {
+            outcome,
+            oom_killed,
+            started_at: at,
+            finished_at: at,
+            usage: sample(),
+        };
         self.tell(Event::Done(Done::Status(Ok(ContainerStatus::Exited(record)))))
     }
 
@@ -276,17 +313,26 @@ pub(super) fn proposal_in(effects: &[Effect]) -> VoucherProposal {
 
 /// The effects without reports and the routine of looking at the container.
 pub(super) fn notable(effects: Vec<Effect>) -> Vec<Effect> {
-    let is_routine =
-        |effect: &Effect| matches!(effect, Effect::Report(_) | Effect::ReadStatus | Effect::Sample { .. });
+    let is_routine = |effect: &Effect| matches!(effect, Effect::Report(_) | Effect::ReadStatus | Effect::Sample { .. });
     effects.into_iter().filter(|effect| !is_routine(effect)).collect()
 }
 
 pub(super) fn image() -> PreparedImage {
-    PreparedImage { digest: Digest::of(b"image"), folder: PathBuf::from("/image"), config: ImageConfig::default() }
+    PreparedImage {
+        digest: Digest::of(b"image"),
+        folder: PathBuf::from("/image"),
+        config: ImageConfig::default(),
+    }
 }
 
 pub(super) fn sample() -> Sample {
-    Sample { cpu_nanos: 2_000_000_000, memory_bytes: 1 << 20, memory_peak_bytes: 2 << 20, pids: 1, egress_bytes: 0 }
+    Sample {
+        cpu_nanos: 2_000_000_000,
+        memory_bytes: 1 << 20,
+        memory_peak_bytes: 2 << 20,
+        pids: 1,
+        egress_bytes: 0,
+    }
 }
 
 pub(super) fn gauge() -> Gauge {
@@ -311,5 +357,15 @@ pub(super) fn leavings() -> Leavings {
 
 /// A voucher as a report would declare it.
 pub(super) fn old_voucher(bench: &Bench) -> Voucher {
-    bench.job.record.attempt.as_ref().unwrap().newest.as_ref().unwrap().voucher.clone()
+    bench
+        .job
+        .record
+        .attempt
+        .as_ref()
+        .unwrap()
+        .newest
+        .as_ref()
+        .unwrap()
+        .voucher
+        .clone()
 }

@@ -22,7 +22,9 @@ fn proposed() -> (Bench, ResultProposal) {
 #[test]
 fn result_is_signed_with_a_receipt_that_says_the_same() {
     let (bench, proposal) = proposed();
-    let signed_by = proposal.result.signed_by(bench.rules.domain, &proposal.operator_signature);
+    let signed_by = proposal
+        .result
+        .signed_by(bench.rules.domain, &proposal.operator_signature);
     assert_eq!(signed_by, Ok(operator().address()));
     let receipt = Receipt::from_canonical_json(proposal.receipt.as_bytes()).unwrap();
     assert_eq!(receipt.result().unwrap(), proposal.result);
@@ -40,14 +42,29 @@ fn approved_result_is_settled_and_the_job_closes_when_that_is_final() {
     let (mut bench, proposal) = proposed();
     let approved = bench.approved(&proposal, &signer());
     let at = Box::new(bench.position());
-    let settle = Effect::Settle { at, approved: Box::new(approved.clone()) };
-    assert_eq!(bench.tell(Event::ResultApproved(Box::new(approved.clone()))), [settle.clone()]);
+    let settle = Effect::Settle {
+        at,
+        approved: Box::new(approved.clone()),
+    };
+    assert_eq!(
+        bench.tell(Event::ResultApproved(Box::new(approved.clone()))),
+        std::slice::from_ref(&settle)
+    );
     assert_eq!(bench.tell(Event::ResultApproved(Box::new(approved))), []);
     assert_eq!(bench.tell(Event::Done(Done::Settled(Ok(())))), []);
     // Sent, but not in the news yet: sent again after a while, which the contract refuses if it was done.
     assert_eq!(bench.after(6_000), [settle]);
-    assert_eq!(bench.tell(Event::Done(Done::Settled(Err(ChainFault::Unreachable("x".to_owned()))))), []);
-    assert_eq!(bench.tell(Event::Chain { block: 110, news: ChainNews::Settled }), []);
+    assert_eq!(
+        bench.tell(Event::Done(Done::Settled(Err(ChainFault::Unreachable("x".to_owned()))))),
+        []
+    );
+    assert_eq!(
+        bench.tell(Event::Chain {
+            block: 110,
+            news: ChainNews::Settled
+        }),
+        []
+    );
     assert_eq!(bench.tell(Event::Head { block: 112 }), []);
     assert_eq!(bench.tell(Event::Head { block: 113 }), [Effect::Close]);
     assert_eq!(bench.after(60_000), []);
@@ -72,7 +89,14 @@ fn proposal_is_repeated_and_a_silent_signer_makes_the_node_submit_its_newest_vou
     let effects = bench.after(17_000);
     let newest = bench.job.record.attempt.as_ref().unwrap().newest.clone().unwrap();
     match effects.as_slice() {
-        [Effect::Submit { result, newest: Some(sent), receipt, .. }] => {
+        [
+            Effect::Submit {
+                result,
+                newest: Some(sent),
+                receipt,
+                ..
+            },
+        ] => {
             assert_eq!(**sent, newest);
             // The contract wants the voucher's totals, and the receipt must say them too.
             assert_eq!(result.billed_millis, newest.voucher.billed_millis);
@@ -94,9 +118,17 @@ fn lost_container_is_nobodys_fault_and_closes_with_the_newest_voucher() {
     let started_at = bench.moment();
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Lost { started_at }))));
     let effects = bench.tell(Event::Done(Done::Collected(Ok(leavings()))));
-    assert!(matches!(effects.as_slice(), [Effect::Submit { newest: Some(_), result, .. }] if result.billed_millis == 5_000));
+    assert!(
+        matches!(effects.as_slice(), [Effect::Submit { newest: Some(_), result, .. }] if result.billed_millis == 5_000)
+    );
     bench.tell(Event::Done(Done::Submitted(Ok(()))));
-    assert_eq!(bench.tell(Event::Chain { block: 120, news: ChainNews::Interrupted }), []);
+    assert_eq!(
+        bench.tell(Event::Chain {
+            block: 120,
+            news: ChainNews::Interrupted
+        }),
+        []
+    );
     assert_eq!(bench.tell(Event::Head { block: 123 }), [Effect::Close]);
 }
 
@@ -105,11 +137,23 @@ fn full_disk_while_collecting_loses_nothing_and_goes_on_when_there_is_room() {
     let mut bench = Bench::running(1_000);
     bench.second();
     bench.exits(ExitOutcome::Code(0), false);
-    let full = TaskFault { blame: Blame::Machine, reason: "disk full".to_owned() };
+    let full = TaskFault {
+        blame: Blame::Machine,
+        reason: "disk full".to_owned(),
+    };
     for _ in 0..5 {
         assert_eq!(bench.tell(Event::Done(Done::Collected(Err(full.clone())))), []);
         let effects = notable(bench.after(2_000));
-        assert!(matches!(effects.as_slice(), [Effect::Collect { billed_millis: 1_000, .. }]), "{effects:?}");
+        assert!(
+            matches!(
+                effects.as_slice(),
+                [Effect::Collect {
+                    billed_millis: 1_000,
+                    ..
+                }]
+            ),
+            "{effects:?}"
+        );
     }
     assert_eq!(bench.collected().result.outcome, Outcome::Completed);
 }
@@ -119,10 +163,22 @@ fn output_that_cannot_be_stored_is_left_out_and_the_log_is_kept() {
     let mut bench = Bench::running(1_000);
     bench.second();
     bench.exits(ExitOutcome::Code(0), false);
-    let odd = TaskFault { blame: Blame::User, reason: "a socket".to_owned() };
+    let odd = TaskFault {
+        blame: Blame::User,
+        reason: "a socket".to_owned(),
+    };
     bench.tell(Event::Done(Done::Collected(Err(odd))));
     let effects = notable(bench.after(2_000));
-    assert!(matches!(effects.as_slice(), [Effect::Collect { without_output: true, .. }]), "{effects:?}");
+    assert!(
+        matches!(
+            effects.as_slice(),
+            [Effect::Collect {
+                without_output: true,
+                ..
+            }]
+        ),
+        "{effects:?}"
+    );
     let result = bench.collected().result;
     assert_eq!((result.outcome, result.exit_code), (Outcome::UserFault, 125));
 }

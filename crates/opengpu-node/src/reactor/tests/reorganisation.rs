@@ -14,13 +14,25 @@ fn settle_that_was_undone_is_sent_again() {
     let approved = bench.approved(&proposal, &signer());
     bench.tell(Event::ResultApproved(Box::new(approved.clone())));
     bench.tell(Event::Done(Done::Settled(Ok(()))));
-    bench.tell(Event::Chain { block: 110, news: ChainNews::Settled });
+    bench.tell(Event::Chain {
+        block: 110,
+        news: ChainNews::Settled,
+    });
     bench.tell(Event::Head { block: 111 });
     let effects = bench.tell(Event::RolledBack { to: 109 });
     let at = Box::new(bench.position());
-    assert_eq!(effects, [Effect::Settle { at, approved: Box::new(approved) }]);
+    assert_eq!(
+        effects,
+        [Effect::Settle {
+            at,
+            approved: Box::new(approved)
+        }]
+    );
     bench.tell(Event::Done(Done::Settled(Ok(()))));
-    bench.tell(Event::Chain { block: 110, news: ChainNews::Settled });
+    bench.tell(Event::Chain {
+        block: 110,
+        news: ChainNews::Settled,
+    });
     assert_eq!(bench.tell(Event::Head { block: 112 }), []);
     assert_eq!(bench.tell(Event::Head { block: 113 }), [Effect::Close]);
 }
@@ -62,10 +74,18 @@ fn nothing_is_sent_while_the_match_is_undone_and_the_job_is_given_up_when_it_sta
 fn report_that_was_undone_needs_no_answer() {
     let mut bench = Bench::running(1_000);
     bench.second();
-    let news = ChainNews::Reported { declared: None, progress: Box::default() };
+    let news = ChainNews::Reported {
+        declared: None,
+        progress: Box::default(),
+    };
     bench.tell(Event::Chain { block: 105, news });
     bench.tell(Event::RolledBack { to: 104 });
-    assert!(!bench.after(60_000).iter().any(|effect| matches!(effect, Effect::Contest { .. } | Effect::Answer { .. })));
+    assert!(
+        !bench
+            .after(60_000)
+            .iter()
+            .any(|effect| matches!(effect, Effect::Contest { .. } | Effect::Answer { .. }))
+    );
 }
 
 #[test]
@@ -73,6 +93,9 @@ fn news_told_twice_changes_nothing() {
     let mut bench = Bench::running(1_000);
     let before = bench.job.record.clone();
     let position = bench.position();
-    bench.tell(Event::Chain { block: MATCH_BLOCK, news: ChainNews::Matched(Box::new(position)) });
+    bench.tell(Event::Chain {
+        block: MATCH_BLOCK,
+        news: ChainNews::Matched(Box::new(position)),
+    });
     assert_eq!(bench.job.record, before);
 }

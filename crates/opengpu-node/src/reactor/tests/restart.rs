@@ -21,7 +21,10 @@ fn start_is_repeated_which_attaches_to_what_runs() {
     assert_eq!(bench.is_killed_for(500), [Effect::Start(image())]);
     bench.tell(Event::Done(Done::Started(Ok(()))));
     // It has run for 3 s already: they are billed, once.
-    let started_at = crate::runtime::Moment { boot_millis: bench.moment().boot_millis - 3_000, ..bench.moment() };
+    let started_at = crate::runtime::Moment {
+        boot_millis: bench.moment().boot_millis - 3_000,
+        ..bench.moment()
+    };
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Running { started_at }))));
     bench.after(1_000);
     bench.exits(ExitOutcome::Code(0), false);
@@ -77,7 +80,10 @@ fn program_that_ended_while_no_daemon_ran_is_billed_to_its_end() {
     let mut bench = Bench::running(1_000);
     let started_at = bench.moment();
     bench.is_killed_for(60_000);
-    let finished_at = crate::runtime::Moment { boot_millis: started_at.boot_millis + 7_000, ..started_at };
+    let finished_at = crate::runtime::Moment {
+        boot_millis: started_at.boot_millis + 7_000,
+        ..started_at
+    };
     let record = crate::runtime::ExitRecord {
         outcome: ExitOutcome::Code(0),
         oom_killed: false,
@@ -93,15 +99,30 @@ fn program_that_ended_while_no_daemon_ran_is_billed_to_its_end() {
 fn collecting_proposing_and_settling_go_on() {
     let mut bench = Bench::running(1_000);
     bench.exits(ExitOutcome::Code(0), false);
-    assert!(matches!(notable(bench.is_killed_for(1_000)).as_slice(), [Effect::Collect { .. }]));
+    assert!(matches!(
+        notable(bench.is_killed_for(1_000)).as_slice(),
+        [Effect::Collect { .. }]
+    ));
     let proposal = bench.collected();
-    assert_eq!(bench.is_killed_for(1_000), [Effect::ProposeResult(Box::new(proposal.clone()))]);
+    assert_eq!(
+        bench.is_killed_for(1_000),
+        [Effect::ProposeResult(Box::new(proposal.clone()))]
+    );
     let approved = Box::new(bench.approved(&proposal, &signer()));
     let at = Box::new(bench.position());
-    let settle = Effect::Settle { at, approved: approved.clone() };
-    assert_eq!(bench.tell(Event::ResultApproved(approved)), [settle.clone()]);
+    let settle = Effect::Settle {
+        at,
+        approved: approved.clone(),
+    };
+    assert_eq!(
+        bench.tell(Event::ResultApproved(approved)),
+        std::slice::from_ref(&settle)
+    );
     assert_eq!(bench.is_killed_for(1_000), [settle]);
-    bench.tell(Event::Chain { block: 110, news: ChainNews::Settled });
+    bench.tell(Event::Chain {
+        block: 110,
+        news: ChainNews::Settled,
+    });
     bench.is_killed_for(1_000);
     assert_eq!(bench.tell(Event::Head { block: 113 }), [Effect::Close]);
     assert_eq!(bench.is_killed_for(1_000), []);

@@ -13,7 +13,10 @@ fn stage(bench: &Bench) -> &Stage {
 }
 
 fn fault(blame: Blame) -> TaskFault {
-    TaskFault { blame, reason: "because".to_owned() }
+    TaskFault {
+        blame,
+        reason: "because".to_owned(),
+    }
 }
 
 #[test]
@@ -39,14 +42,29 @@ fn match_of_another_node_starts_nothing_here() {
 #[test]
 fn without_a_ready_command_the_meter_starts_with_the_program() {
     let mut bench = Bench::matched(&[], 1_000);
-    assert_eq!(bench.tell(Event::Done(Done::Prepared(Ok(image())))), [Effect::Start(image())]);
+    assert_eq!(
+        bench.tell(Event::Done(Done::Prepared(Ok(image())))),
+        [Effect::Start(image())]
+    );
     assert_eq!(bench.after(700), []);
     let effects = bench.tell(Event::Done(Done::Started(Ok(()))));
     assert_eq!(effects, [Effect::Report(Step::Started), Effect::ReadStatus]);
-    let started_at = Moment { boot_millis: bench.moment().boot_millis - 300, ..bench.moment() };
+    let started_at = Moment {
+        boot_millis: bench.moment().boot_millis - 300,
+        ..bench.moment()
+    };
     let effects = bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Running { started_at }))));
     let at_millis = bench.moment().unix_millis;
-    assert_eq!(effects, [Effect::Report(Step::Ready), Effect::Sample { billed_millis: 300, at_millis }]);
+    assert_eq!(
+        effects,
+        [
+            Effect::Report(Step::Ready),
+            Effect::Sample {
+                billed_millis: 300,
+                at_millis
+            }
+        ]
+    );
     let proposal = proposal_in(&bench.sampled());
     assert_eq!((proposal.voucher.seq, proposal.voucher.billed_millis), (1, 5_300));
     assert_eq!(proposal.previous, None);
@@ -57,15 +75,30 @@ fn readiness_is_checked_each_second_and_the_meter_starts_when_it_passes() {
     let mut bench = Bench::matched(&["check"], 1_000);
     bench.tell(Event::Done(Done::Prepared(Ok(image()))));
     let effects = bench.tell(Event::Done(Done::Started(Ok(()))));
-    assert_eq!(effects, [Effect::Report(Step::Started), Effect::ReadStatus, Effect::CheckReady]);
+    assert_eq!(
+        effects,
+        [Effect::Report(Step::Started), Effect::ReadStatus, Effect::CheckReady]
+    );
     let started_at = bench.moment();
-    assert_eq!(bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Running { started_at })))), []);
+    assert_eq!(
+        bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Running { started_at })))),
+        []
+    );
     assert_eq!(bench.tell(Event::Done(Done::ReadyChecked(Ok(1)))), []);
     assert_eq!(bench.after(999), [Effect::ReadStatus]);
     assert_eq!(bench.after(1), [Effect::CheckReady]);
     let at_millis = bench.moment().unix_millis;
     let effects = bench.tell(Event::Done(Done::ReadyChecked(Ok(0))));
-    assert_eq!(effects, [Effect::Report(Step::Ready), Effect::Sample { billed_millis: 0, at_millis }]);
+    assert_eq!(
+        effects,
+        [
+            Effect::Report(Step::Ready),
+            Effect::Sample {
+                billed_millis: 0,
+                at_millis
+            }
+        ]
+    );
 }
 
 #[test]
@@ -84,9 +117,15 @@ fn program_that_never_becomes_ready_is_stopped_at_the_promise_and_costs_nothing(
     assert_eq!(bench.tell(Event::Done(Done::Killed(Ok(())))), []);
     assert_eq!(notable(bench.after(5_000)), [Effect::Kill(Signal::Kill)]);
     let effects = notable(bench.exits(ExitOutcome::Signal(9), false));
-    assert!(matches!(effects.as_slice(), [Effect::Collect { billed_millis: 0, .. }]), "{effects:?}");
+    assert!(
+        matches!(effects.as_slice(), [Effect::Collect { billed_millis: 0, .. }]),
+        "{effects:?}"
+    );
     let result = bench.collected().result;
-    assert_eq!((result.outcome, result.billed_millis, result.exit_code), (Outcome::UserFault, 0, 137));
+    assert_eq!(
+        (result.outcome, result.billed_millis, result.exit_code),
+        (Outcome::UserFault, 0, 137)
+    );
 }
 
 #[test]
@@ -94,9 +133,18 @@ fn image_that_does_not_exist_is_the_users_fault_told_once_and_free() {
     let mut bench = Bench::matched(&[], 1_000);
     let effects = bench.tell(Event::Done(Done::Prepared(Err(fault(Blame::User)))));
     assert!(matches!(&effects[0], Effect::Report(Step::Failed { reason, .. }) if reason == "because"));
-    assert!(matches!(effects[1..], [Effect::Report(Step::Collecting), Effect::Collect { billed_millis: 0, .. }]));
+    assert!(matches!(
+        effects[1..],
+        [
+            Effect::Report(Step::Collecting),
+            Effect::Collect { billed_millis: 0, .. }
+        ]
+    ));
     let result = bench.collected().result;
-    assert_eq!((result.outcome, result.billed_millis, result.exit_code), (Outcome::UserFault, 0, 125));
+    assert_eq!(
+        (result.outcome, result.billed_millis, result.exit_code),
+        (Outcome::UserFault, 0, 125)
+    );
 }
 
 #[test]
@@ -155,7 +203,10 @@ fn silent_signer_pauses_the_job_after_two_unsigned_intervals_and_nothing_is_bill
         assert!(!bench.second().contains(&Effect::Pause), "second {second}");
     }
     let effects = bench.after(1_000);
-    assert!(effects.contains(&Effect::Report(Step::Paused)) && effects.contains(&Effect::Pause), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Report(Step::Paused)) && effects.contains(&Effect::Pause),
+        "{effects:?}"
+    );
     bench.tell(Event::Done(Done::Paused(Ok(()))));
     bench.sampled();
     // Proposals go on, for the same usage.
@@ -163,15 +214,31 @@ fn silent_signer_pauses_the_job_after_two_unsigned_intervals_and_nothing_is_bill
     for _ in 0..60 {
         let effects = bench.second();
         assert!(!effects.contains(&Effect::Pause) && !effects.contains(&Effect::Resume));
-        last = effects.iter().any(|effect| matches!(effect, Effect::ProposeVoucher(_))).then(|| proposal_in(&effects)).or(last);
+        last = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::ProposeVoucher(_)))
+            .then(|| proposal_in(&effects))
+            .or(last);
     }
     let proposal = last.unwrap();
     assert_eq!(proposal.voucher.billed_millis, 20_000);
     assert_eq!(bench.sign(&proposal), [Effect::Resume]);
-    assert_eq!(bench.tell(Event::Done(Done::Resumed(Ok(())))), [Effect::Report(Step::Resumed)]);
+    assert_eq!(
+        bench.tell(Event::Done(Done::Resumed(Ok(())))),
+        [Effect::Report(Step::Resumed)]
+    );
     bench.after(1_000);
     let effects = bench.exits(ExitOutcome::Code(0), false);
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Collect { billed_millis: 16_000, .. })), "{effects:?}");
+    assert!(
+        effects.iter().any(|effect| matches!(
+            effect,
+            Effect::Collect {
+                billed_millis: 16_000,
+                ..
+            }
+        )),
+        "{effects:?}"
+    );
 }
 
 #[test]
@@ -188,7 +255,10 @@ fn job_stops_when_its_escrow_is_used_up_and_bills_not_a_unit_more() {
     bench.second();
     let effects = notable(bench.second());
     assert_eq!(effects, [Effect::Kill(Signal::Terminate)]);
-    assert!(matches!(bench.job.record.attempt.as_ref().unwrap().stop, Some(Stop::Limit(_))));
+    assert!(matches!(
+        bench.job.record.attempt.as_ref().unwrap().stop,
+        Some(Stop::Limit(_))
+    ));
     bench.after(900);
     bench.exits(ExitOutcome::Signal(15), false);
     let result = bench.collected().result;
@@ -210,7 +280,10 @@ fn stopped_program_has_five_seconds_and_is_then_killed_and_billed_for_its_time()
     let mut bench = Bench::running(1_000);
     bench.second();
     let stop = SignedStop::sign(bench.rules.domain, bench.job.record.job_id, &payer());
-    assert_eq!(bench.tell(Event::StopRequested(stop)), [Effect::Kill(Signal::Terminate)]);
+    assert_eq!(
+        bench.tell(Event::StopRequested(stop)),
+        [Effect::Kill(Signal::Terminate)]
+    );
     bench.tell(Event::Done(Done::Killed(Ok(()))));
     assert_eq!(notable(bench.after(4_900)), []);
     assert_eq!(notable(bench.after(100)), [Effect::Kill(Signal::Kill)]);
@@ -234,14 +307,28 @@ fn five_second_job_bills_five_seconds_although_it_was_noticed_late() {
     let mut bench = Bench::running(1_000);
     let started_at = bench.moment();
     bench.after(5_400);
-    let finished_at = Moment { boot_millis: started_at.boot_millis + 5_000, ..bench.moment() };
-    let record =
-        ExitRecord { outcome: ExitOutcome::Code(0), oom_killed: false, started_at, finished_at, usage: sample() };
+    let finished_at = Moment {
+        boot_millis: started_at.boot_millis + 5_000,
+        ..bench.moment()
+    };
+    let record = ExitRecord {
+        outcome: ExitOutcome::Code(0),
+        oom_killed: false,
+        started_at,
+        finished_at,
+        usage: sample(),
+    };
     let effects = bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Exited(record)))));
-    let exited = Effect::Report(Step::Exited { exit_code: 0, is_out_of_memory: false });
+    let exited = Effect::Report(Step::Exited {
+        exit_code: 0,
+        is_out_of_memory: false,
+    });
     assert_eq!(effects[0], exited);
     let result = bench.collected().result;
-    assert_eq!((result.outcome, result.billed_millis, result.ready_after_seconds), (Outcome::Completed, 5_000, 0));
+    assert_eq!(
+        (result.outcome, result.billed_millis, result.ready_after_seconds),
+        (Outcome::Completed, 5_000, 0)
+    );
 }
 
 #[test]
@@ -250,9 +337,17 @@ fn program_that_ended_before_anybody_looked_is_billed_from_its_start_to_its_end(
     bench.tell(Event::Done(Done::Prepared(Ok(image()))));
     bench.tell(Event::Done(Done::Started(Ok(()))));
     let finished_at = bench.moment();
-    let started_at = Moment { boot_millis: finished_at.boot_millis - 40, ..finished_at };
-    let record =
-        ExitRecord { outcome: ExitOutcome::Code(0), oom_killed: false, started_at, finished_at, usage: sample() };
+    let started_at = Moment {
+        boot_millis: finished_at.boot_millis - 40,
+        ..finished_at
+    };
+    let record = ExitRecord {
+        outcome: ExitOutcome::Code(0),
+        oom_killed: false,
+        started_at,
+        finished_at,
+        usage: sample(),
+    };
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Exited(record)))));
     let result = bench.collected().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::Completed, 40));
@@ -265,7 +360,10 @@ fn failing_program_and_one_out_of_memory_are_the_users_fault() {
         bench.second();
         bench.exits(outcome, oom);
         let result = bench.collected().result;
-        assert_eq!((result.outcome, result.exit_code, result.billed_millis), (Outcome::UserFault, exit_code, 1_000));
+        assert_eq!(
+            (result.outcome, result.exit_code, result.billed_millis),
+            (Outcome::UserFault, exit_code, 1_000)
+        );
     }
 }
 
@@ -276,7 +374,11 @@ fn output_above_the_disk_asked_for_ends_the_job_as_the_users_fault() {
     let mut over = gauge();
     over.is_disk_over = true;
     let effects = bench.tell(Event::Done(Done::Sampled(Ok(over))));
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Report(Step::Failed { .. }))));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Report(Step::Failed { .. })))
+    );
     bench.exits(ExitOutcome::Signal(15), false);
     assert_eq!(bench.collected().result.outcome, Outcome::UserFault);
 }
