@@ -194,8 +194,8 @@ fn millis(text: &str) -> u64 {
 #[tokio::test]
 async fn counted_processor_time_is_what_the_program_used_itself() {
     let Some(place) = embedded().await else { return };
-    let until = "while [ $(date +%s) -lt $end ]; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done";
-    let burn = format!("end=$(($(date +%s)+5)); (: ; {until}) & {until}; wait; times");
+    let work = "i=0; while [ $i -lt 1500000 ]; do i=$((i+1)); done";
+    let burn = format!("(: ; {work}) & {work}; wait; times");
     let spec = place.spec("burn", &burn);
     place.runtime.start(&spec).await.unwrap();
     let mut last = opengpu_node::runtime::Sample::default();
@@ -215,9 +215,10 @@ async fn counted_processor_time_is_what_the_program_used_itself() {
     // The kernel's account of the program by itself: the shell's own and its children's, user and system.
     let own: u64 = place.log("burn").split_whitespace().map(millis).sum();
     let counted = record.usage.cpu_nanos / 1_000_000;
-    assert!(own > 3000, "two loops for five seconds used {own} ms");
+    // 5 %, and what making the container itself takes.
+    assert!(own > 1000, "the loops are too short to tell 5 %: {own} ms");
     assert!(
-        counted.abs_diff(own) <= own / 20,
+        counted.abs_diff(own) <= own / 20 + 50,
         "counted {counted} ms, the program used {own} ms"
     );
     assert!(record.usage.memory_peak_bytes > 0);

@@ -205,6 +205,21 @@ impl DockerRuntime {
         }
     }
 
+    /// Pauses. On a busy machine with cgroup v1, runc gives up after a while although the kernel would have frozen all
+    /// threads a little later; asking again helps.
+    async fn freeze(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        /// runc itself tries for about a second each time.
+        const ATTEMPTS: u32 = 10;
+        let name = self.name_of(id);
+        for _attempt in 1..ATTEMPTS {
+            match self.docker.pause_container(&name).await {
+                Err(error) if error.to_string().contains("unable to freeze") => {}
+                result => return result.map_err(|error| engine(&error)),
+            }
+        }
+        self.docker.pause_container(&name).await.map_err(|error| engine(&error))
+    }
+
     async fn discard(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match self.docker.remove_container(&self.name_of(id), Some(options)).await {
@@ -324,11 +339,7 @@ impl Runtime for DockerRuntime {
     async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match self.status(id).await? {
             ContainerStatus::Paused { .. } => Ok(()),
-            ContainerStatus::Running { .. } => self
-                .docker
-                .pause_container(&self.name_of(id))
-                .await
-                .map_err(|error| engine(&error)),
+            ContainerStatus::Running { .. } => self.freeze(id).await,
             _ => Err(RuntimeError::NotRunning { id: id.to_string() }),
         }
     }
