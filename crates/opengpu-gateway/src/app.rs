@@ -118,8 +118,20 @@ impl App {
         if let Some(found) = self.look_for_match(id).await? {
             return Ok([(found.terms.payer, "payer"), (found.terms.signer, "signer")]);
         }
+        self.require_known(id).await?;
         let order = self.order(id).await?.order;
         Ok([(order.payer, "payer"), (order.signer, "signer")])
+    }
+
+    /// Refuses for now what cannot be judged before the chain has been read: whether a job is new, or has long been matched.
+    pub(crate) fn require_index(&self) -> Result<(), ApiError> {
+        if self.is_index_complete() {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::Indexing,
+            "the chain is still being read; try again shortly",
+        ))
     }
 
     /// Whether chain or bulletin know the job.
@@ -127,12 +139,7 @@ impl App {
         if self.db.chain_job(id).await?.is_some() || self.db.order(id).await?.is_some() {
             return Ok(());
         }
-        if !self.is_index_complete() {
-            return Err(ApiError::new(
-                Code::Indexing,
-                "the chain is still being read; try again shortly",
-            ));
-        }
+        self.require_index()?;
         Err(ApiError::unknown_job(id))
     }
 }

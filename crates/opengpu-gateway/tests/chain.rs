@@ -68,6 +68,12 @@ async fn world(patience: Patience) -> World {
         patience,
     };
     let gateway = serve(config, shutdown.clone()).await.unwrap();
+    let http = reqwest::Client::new();
+    eventually("the gateway is ready", || async {
+        let ready = http.get(format!("{}/readyz", gateway.url())).send().await.ok()?;
+        ready.status().is_success().then_some(())
+    })
+    .await;
     World {
         gateway,
         shutdown,
@@ -75,7 +81,7 @@ async fn world(patience: Patience) -> World {
         network,
         payer,
         node,
-        http: reqwest::Client::new(),
+        http,
         _devnet: devnet,
     }
 }

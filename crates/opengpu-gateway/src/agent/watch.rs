@@ -9,6 +9,8 @@ use crate::projector::ChainJob;
 
 /// Voucher intervals without a word after which a node counts as silent (the node itself pauses after two).
 const SILENT_INTERVALS: u64 = 3;
+/// A node that stores the output of an ended program bills nothing and may be busy with its disk: it is given this long, seconds.
+const WRAPPING_UP_SECONDS: u64 = 600;
 /// Beyond `readyWithinSeconds + 2·maxSeconds` an attempt ends a day later (protocol, section 4), seconds.
 const LAST_DEADLINE_SECONDS: u64 = 86_400;
 
@@ -21,6 +23,8 @@ pub(crate) struct Watched<'a> {
     pub(crate) interval_seconds: u32,
     /// Last word of the attempt's node, unix milliseconds; none since we listen.
     pub(crate) heard_millis: Option<u64>,
+    /// Whether the node said that the program ended and it is storing what it gave.
+    pub(crate) is_wrapping_up: bool,
     /// Since when we could have heard it, unix milliseconds.
     pub(crate) listening_since_millis: u64,
     pub(crate) now_millis: u64,
@@ -67,7 +71,11 @@ impl Watched<'_> {
             return None;
         }
         let interval = u64::from(self.interval_seconds);
-        let is_silent = self.silent_millis() >= (SILENT_INTERVALS * interval).max(patience.silence_seconds) * 1000;
+        let wrapping_up = if self.is_wrapping_up { WRAPPING_UP_SECONDS } else { 0 };
+        let silence = (SILENT_INTERVALS * interval)
+            .max(patience.silence_seconds)
+            .max(wrapping_up);
+        let is_silent = self.silent_millis() >= silence * 1000;
         if let Some(voucher) = &self.record.voucher {
             return is_silent.then(|| Action::ReportFault(Some(voucher.clone())));
         }
@@ -95,6 +103,7 @@ mod tests {
         job: ChainJob,
         record: Record,
         heard: Option<u64>,
+        is_wrapping_up: bool,
         listening_since: u64,
     }
 
@@ -104,6 +113,7 @@ mod tests {
                 job: chain_job(),
                 record: Record::default(),
                 heard: None,
+                is_wrapping_up: false,
                 listening_since: MATCHED_AT,
             }
         }
@@ -116,6 +126,7 @@ mod tests {
                 record: &self.record,
                 interval_seconds: 20,
                 heard_millis: self.heard.map(|at| at * 1000),
+                is_wrapping_up: self.is_wrapping_up,
                 listening_since_millis: self.listening_since * 1000,
                 now_millis: (MATCHED_AT + after_seconds) * 1000,
                 response_window_seconds: 60,
@@ -132,6 +143,16 @@ mod tests {
         scene.heard = Some(MATCHED_AT + 10);
         assert_eq!(scene.at(69), None);
         assert_eq!(scene.at(70), Some(Action::ReportFault(Some(newest))));
+    }
+
+    #[test]
+    fn a_node_that_stores_a_large_output_is_given_time() {
+        let mut scene = Scene::new();
+        scene.record.voucher = Some(sign_both(voucher_at(1, 5000, MATCHED_AT + 10)));
+        scene.heard = Some(MATCHED_AT + 10);
+        scene.is_wrapping_up = true;
+        assert_eq!(scene.at(609), None);
+        assert!(matches!(scene.at(610), Some(Action::ReportFault(Some(_)))));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opengpu_core::ids::JobId;
 use opengpu_core::spec::VOUCHER_INTERVAL_SECONDS;
+use opengpu_core::wire::{JobEventBody, Progress, Step};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::watch::{Watched, next_action};
@@ -73,12 +74,21 @@ async fn decide(app: &App, job: &ChainJob, listening_since_millis: u64) -> Resul
         interval_seconds: order.map_or(*VOUCHER_INTERVAL_SECONDS.end(), |order| {
             order.spec.voucher_interval_seconds
         }),
+        is_wrapping_up: is_wrapping_up(app, job.job_id, terms.attempt()).await?,
         heard_millis: app.db.last_heard(job.job_id, terms.attempt()).await?,
         listening_since_millis,
         now_millis: app.clock.now_millis(),
         response_window_seconds: app.chain.response_window_seconds(),
     };
     Ok(next_action(&watched, &app.config.patience))
+}
+
+async fn is_wrapping_up(app: &App, job: JobId, attempt: u8) -> Result<bool, AgentError> {
+    let newest = app.db.newest(job, "progress").await?;
+    Ok(matches!(
+        newest,
+        Some(JobEventBody::Progress(Progress { attempt: of, step: Step::Exited { .. } | Step::Collecting, .. })) if of == attempt
+    ))
 }
 
 async fn carry_out(app: &App, job: &ChainJob, action: &Action) {

@@ -47,6 +47,7 @@ pub(super) async fn post_order(State(app): State<Arc<App>>, request: Request<Bod
     if app.db.chain_job(job_id).await?.is_some() {
         check_spec(&signed)?;
     } else {
+        app.require_index()?;
         check_new_order(&app, &signed).await?;
     }
     let is_new = app.db.add_order(job_id, &signed).await?;
@@ -126,6 +127,7 @@ async fn check_new_bid(app: &App, id: JobId, signed: &SignedBid) -> Result<(), A
             Err(_) => Err(ApiError::new(Code::JobClosed, "the job is matched already")),
         };
     }
+    app.require_index()?;
     let order = app.order(id).await?.order;
     check_bid(&signed.bid, &order, app.clock.now_seconds())?;
     if app.db.count_events(id, "bid").await? >= app.config.quotas.bids_per_order {

@@ -236,6 +236,32 @@ async fn after_the_database_is_deleted_mid_job_the_job_still_gets_both_signature
 }
 
 #[tokio::test]
+async fn an_order_that_expired_since_is_taken_back_after_a_loss_but_not_before_the_chain_is_read() {
+    let gateway = Gateway::start().await;
+    let job = matched(&gateway, 1).await;
+    let block = gateway.chain.mine_at(job.order.order.expires_at + 10, Vec::new());
+    gateway.until_block(block).await;
+    gateway.chain.take_actions();
+    gateway.chain.be_silent(true);
+    std::fs::remove_file(gateway.dir.join("gateway.db")).unwrap();
+    let bids = format!("/v1/jobs/{}/bids", job.id);
+    assert_eq!(
+        code(&problem(gateway.post("/v1/orders", &job.order).await).await),
+        "indexing"
+    );
+    assert_eq!(code(&problem(gateway.post(&bids, &job.bid).await).await), "indexing");
+    gateway.chain.be_silent(false);
+    gateway.until_ready().await;
+    taken(gateway.post("/v1/orders", &job.order).await).await;
+    taken(gateway.post(&bids, &job.bid).await).await;
+    // Never READY in all that time: the agent may say so, which is another test's matter.
+    gateway.chain.take_actions();
+    let chain = gateway.chain.clone();
+    gateway.stop().await;
+    chain.take_actions();
+}
+
+#[tokio::test]
 async fn a_second_result_is_not_approved_even_after_the_database_is_lost() {
     let gateway = Gateway::start().await;
     let job = matched(&gateway, 1).await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use opengpu_core::ids::{JobId, NodeId};
@@ -25,6 +26,8 @@ struct Block {
 struct Blocks {
     all: Mutex<Vec<Block>>,
     news: Notify,
+    /// While set, nobody is told anything.
+    is_silent: AtomicBool,
 }
 
 pub struct FakeChain {
@@ -92,6 +95,12 @@ impl FakeChain {
         block
     }
 
+    /// Stops telling, or goes on.
+    pub fn be_silent(&self, is_silent: bool) {
+        self.blocks.is_silent.store(is_silent, Ordering::SeqCst);
+        self.blocks.news.notify_waiters();
+    }
+
     /// Gives up the newest `depth` blocks; what is mined next takes their place.
     pub fn give_up(&self, depth: usize) {
         let mut all = self.blocks.all.lock().unwrap();
@@ -150,6 +159,9 @@ struct FakeFeed {
 
 impl FakeFeed {
     fn look(&mut self) -> Option<Batch> {
+        if self.blocks.is_silent.load(Ordering::SeqCst) {
+            return None;
+        }
         let all = self.blocks.all.lock().unwrap();
         let mut rolled_back_to = None;
         while let Some(last) = self.trail.last() {
