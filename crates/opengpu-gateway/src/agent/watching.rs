@@ -22,6 +22,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(15);
 pub(crate) async fn keep_watch(app: Arc<App>) {
     let mut series = app.db.series_changes();
     let mut listening_since_millis = app.clock.now_millis();
+    let mut has_caught_up = false;
     let mut tried: HashMap<(JobId, &'static str), Instant> = HashMap::new();
     let mut often = tokio::time::interval(Duration::from_secs(app.config.patience.look_seconds.max(1)));
     often.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -35,12 +36,25 @@ pub(crate) async fn keep_watch(app: Arc<App>) {
             // What we missed meanwhile is not the nodes' silence.
             series.mark_unchanged();
             listening_since_millis = app.clock.now_millis();
+            has_caught_up = false;
             continue;
+        }
+        if !has_caught_up {
+            has_caught_up = true;
+            catch_up(&app).await;
         }
         tried.retain(|_, at| at.elapsed() < TRY_AGAIN_AFTER);
         if let Err(error) = look_after_all(&app, listening_since_millis, &mut tried).await {
             tracing::error!(%error, "the agent could not look after its jobs");
         }
+    }
+}
+
+/// Looks at results that were proposed before a stop and not answered.
+async fn catch_up(app: &Arc<App>) {
+    match app.db.open_jobs_signed_by(app.agent.address()).await {
+        Ok(jobs) => jobs.iter().for_each(|job| app.reconsider_result(job.job_id)),
+        Err(error) => tracing::error!(%error, "cannot look for unanswered results"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use opengpu_core::order::Signable as _;
 use opengpu_core::wire::{ApprovedResult, JobEventBody, Refusal, ResultProposal, SignedVoucher, VoucherProposal};
-use opengpu_store::Cid;
+use opengpu_store::{Cid, import_bytes};
 
 use super::artifacts::car_of;
 use super::support::{Gateway, chain, code, people, problem, taken};
@@ -171,6 +171,27 @@ async fn a_result_is_approved_only_when_output_and_log_are_here() {
         gateway.http.get(url).send().await.unwrap().text().await.unwrap(),
         proposal.receipt
     );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_left_unanswered_by_a_stop_is_answered_after_the_restart() {
+    let gateway = Gateway::start().await;
+    let job = matched(&gateway, 1).await;
+    let ((output, _), (logs, _)) = (car_of(b"out"), car_of(b"done"));
+    let proposal = result(&gateway, &job, &output, &logs);
+    taken(gateway.post(&format!("/v1/jobs/{}/results", job.id), &proposal).await).await;
+    gateway.event(job.id, refusal_of(proposal.result.struct_hash())).await;
+    let dir = gateway.dir.clone();
+    let gateway = gateway
+        .restart_after(|| {
+            // What an upload would have brought, had the stop not come between it and the agent's look.
+            let store = opengpu_store::BlockStore::open(dir.join("blocks")).unwrap();
+            import_bytes(&store, b"out").unwrap();
+            import_bytes(&store, b"done").unwrap();
+        })
+        .await;
+    gateway.event(job.id, approved).await;
     gateway.stop().await;
 }
 

@@ -4,6 +4,7 @@
 mod agent;
 mod artifacts;
 mod bulletin;
+mod disk_full;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;

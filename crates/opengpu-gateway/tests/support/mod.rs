@@ -77,6 +77,11 @@ impl Gateway {
         gateway
     }
 
+    /// Starts in a folder of the caller's.
+    pub async fn start_at(dir: PathBuf) -> Self {
+        Self::start_in(dir, Arc::new(FakeChain::new()), Quotas::default()).await
+    }
+
     async fn start_in(dir: PathBuf, chain: Arc<FakeChain>, quotas: Quotas) -> Self {
         // One provider is named, because a test's tree holds two.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -105,10 +110,16 @@ impl Gateway {
     }
 
     /// Stops and starts again in the same folder.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_after(|| {}).await
+    }
+
+    /// Stops, lets something happen, and starts again in the same folder.
+    pub async fn restart_after(mut self, meanwhile: impl FnOnce()) -> Self {
         let folder = self.folder.take();
         let (dir, chain) = (self.dir.clone(), self.chain.clone());
         self.stop().await;
+        meanwhile();
         let mut again = Self::start_in(dir, chain, Quotas::default()).await;
         again.folder = folder;
         again
