@@ -122,7 +122,7 @@ abstract contract World is Test {
         for (uint256 i = 0; i < NODES; ++i) {
             uint256 node = _as(owners[i % owners.length]).register(operators[i], keccak256("hardware"), "RTX 4090");
             _as(owners[i % owners.length]).setListPrice(node, 10e6);
-            if (i != 0) _bond(node, (10 ** i) * 1e18); // the first has none
+            if (i != 0) _bond(node, uint128((10 ** i) * 1e18)); // the first has none
         }
         for (uint256 i = 0; i < PAYERS; ++i) {
             for (uint256 t = 0; t < TOKENS; ++t) {
@@ -285,16 +285,10 @@ abstract contract World is Test {
         return keccak256(abi.encode(Messages.EXTEND_TYPEHASH, e));
     }
 
-    /// @dev What a signer signs to approve a result: its EIP-712 struct hash goes into the approval.
-    function _hashApprove(Result memory r, uint8 rating) internal view virtual returns (bytes32) {
-        return keccak256(abi.encode(Messages.APPROVE_TYPEHASH, _digestOrHash(_hash(r)), rating));
+    /// @dev What a signer signs to approve a result: the digest the operator signs goes into the approval.
+    function _hashApprove(Result memory r, uint8 rating) internal view returns (bytes32) {
+        return keccak256(abi.encode(Messages.APPROVE_TYPEHASH, _digest(_hash(r)), rating));
     }
-
-    function _digestOrHash(bytes32 resultHash) private view returns (bytes32) {
-        return APPROVES_DIGEST ? _digest(resultHash) : resultHash;
-    }
-
-    bool internal constant APPROVES_DIGEST = true;
 
     // ------------------------------------------------------------------------------------------------------------------------------- money
 
