@@ -244,7 +244,7 @@ abstract contract Attacks is JobHandlers {
 
         bytes[] memory calls = new bytes[](6);
         calls[0] = abi.encodeCall(cloud.withdraw, (tokens[4], 1, address(reenterer)));
-        calls[1] = abi.encodeCall(cloud.depositFor, (address(reenterer), tokens[4], 0));
+        calls[1] = abi.encodeCall(cloud.depositFor, (address(reenterer), tokens[4], 1));
         calls[2] = abi.encodeCall(cloud.pullTreasuryRevenue, (0, tokens[4]));
         uint256 index = _pick(seed, ANY_OPEN);
         Job storage job = jobs[index == NOBODY ? 0 : index];

@@ -150,6 +150,9 @@ abstract contract World is Test {
         require(address(registry) == registryAt, "registry address");
         reenterer = new Reenterer(address(cloud));
         OddToken(tokens[4]).setHook(reenterer);
+        OddToken(tokens[4]).mint(address(reenterer), 1e6); // to deposit in the middle of somebody's transfer
+        vm.prank(address(reenterer));
+        OddToken(tokens[4]).approve(address(cloud), type(uint256).max);
         vm.startPrank(governance);
         for (uint256 i = 0; i < TOKENS; ++i) {
             if (i != 1) cloud.setListing(tokens[i], 1e24, 5e6);
