@@ -7,14 +7,14 @@ import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Fixture, ICloudverse} from "../Fixture.sol";
 
 /// @title Gas of whole transactions, with calldata, beside the goals
-/// @notice Run with `--isolate`, so that each call is a transaction with cold access. `OPENGPU_WRITE_GAS=1` writes gas/job.json; without it the test
-/// fails when a figure rises by more than 1 %.
+/// @notice Isolated, so that each call is a transaction with cold access. `OPENGPU_WRITE_GAS=1` writes gas/job.json; without it the test fails when a
+/// figure rises by more than 1 %.
 contract GasTest is Fixture {
     string private constant FILE = "gas/job.json";
     bool private isWriting = vm.envOr("OPENGPU_WRITE_GAS", false);
     string private rows;
 
-    /// @dev Intrinsic gas is part of an isolated call; anything below it means the test runs without `--isolate`.
+    /// @dev Gas of the last call as a transaction, beside what is committed.
     function _measured(string memory name, bytes memory data, uint256 goal) private returns (uint256 gasUsed) {
         gasUsed = vm.lastCallGas().gasTotalUsed;
         rows = string.concat(
@@ -25,10 +25,12 @@ contract GasTest is Fixture {
         );
         if (!isWriting) {
             uint256 committed = vm.parseJsonUint(vm.readFile(FILE), string.concat(".", name, ".gas"));
+            assertGe(gasUsed, committed * 9 / 10, string.concat(name, " is far below gas/job.json: not isolated, or time to write it anew"));
             assertLe(gasUsed, committed + committed / 100, string.concat(name, " costs more than 1 % above gas/job.json"));
         }
     }
 
+    /// forge-config: default.isolate = true
     function test_WholeJobAndCollect() public {
         // Two earlier jobs of the same parties, so that storage is warm in the sense of quality.md.
         for (uint256 i = 0; i < 2; ++i) {
