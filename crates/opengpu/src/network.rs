@@ -159,7 +159,7 @@ impl LocalNetwork {
         tell: &(dyn Fn(&str) + Sync),
     ) -> Outcome<LocalState> {
         let former = self.state()?;
-        let ports = self.choose_ports(wishes, former.as_ref())?;
+        let ports = self.choose_ports(wishes, former.as_ref()).await?;
         setup::preflight(&self.folder, &self.processes).await?;
         setup::make_keys(self).await?;
         if self.processes.running(Role::Chain).is_none() {
@@ -183,16 +183,21 @@ impl LocalNetwork {
     }
 
     /// The ports of what runs stay; the others are made sure to be free.
-    fn choose_ports(&self, wishes: &args::Up, former: Option<&LocalState>) -> Outcome<Ports> {
-        let usual = former.map_or(USUAL_PORTS, |state| state.ports);
-        let choose = |role: Role, wish: Option<u16>, usual: u16, flag: &str| match self.processes.running(role) {
-            Some(_) => Ok(usual),
-            None => ports::claim(wish.unwrap_or(usual), role.name(), flag),
+    async fn choose_ports(&self, wishes: &args::Up, former: Option<&LocalState>) -> Outcome<Ports> {
+        let choose = async |role: Role, wish: Option<u16>, former: Option<u16>, usual: u16, flag: &str| {
+            match (wish, former) {
+                (_, Some(former)) if self.processes.running(role).is_some() => Ok(former),
+                (Some(wish), _) => ports::claim(wish, role.name(), flag),
+                (None, Some(former)) => ports::claim_again(former, role.name(), flag).await,
+                (None, None) => ports::claim(usual, role.name(), flag),
+            }
         };
+        let former = former.map(|state| state.ports);
+        let (chain, gateway, node) = (former.map(|ports| ports.chain), former.map(|ports| ports.gateway), former.map(|ports| ports.node));
         Ok(Ports {
-            chain: choose(Role::Chain, wishes.chain_port, usual.chain, "--chain-port")?,
-            gateway: choose(Role::Gateway, wishes.gateway_port, usual.gateway, "--gateway-port")?,
-            node: choose(Role::Node, wishes.node_port, usual.node, "--node-port")?,
+            chain: choose(Role::Chain, wishes.chain_port, chain, USUAL_PORTS.chain, "--chain-port").await?,
+            gateway: choose(Role::Gateway, wishes.gateway_port, gateway, USUAL_PORTS.gateway, "--gateway-port").await?,
+            node: choose(Role::Node, wishes.node_port, node, USUAL_PORTS.node, "--node-port").await?,
         })
     }
 

@@ -75,7 +75,8 @@ impl Absence {
 
     fn away(&mut self, why: &dyn std::fmt::Display) -> Option<News> {
         let is_new = !std::mem::replace(&mut self.is_away, true);
-        is_new.then(|| News::Note(format!("{why}; trying again, the job goes on meanwhile")))
+        tracing::info!(who = self.who, %why, "does not answer");
+        is_new.then(|| News::Note(format!("the {} does not answer; trying again, the job goes on meanwhile", self.who)))
     }
 
     fn back(&mut self) -> Option<News> {

@@ -1,0 +1,102 @@
+//! What the program says when it is used wrongly, and that scripts can tell why.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs the program with a home folder of its own; the terminal's width does not matter.
+fn opengpu(home: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("opengpu"));
+    command.args(arguments).env("OPENGPU_HOME", home.path()).env("COLUMNS", "100");
+    for name in ["OPENGPU_NETWORK", "OPENGPU_KEY_FILE", "OPENGPU_PASSWORD_FILE"] {
+        command.env_remove(name);
+    }
+    command.output().unwrap()
+}
+
+/// Exit code and stderr, with the home folder's name taken out.
+fn said(arguments: &[&str]) -> String {
+    said_in(&tempfile::tempdir().unwrap(), arguments)
+}
+
+fn said_in(home: &TempDir, arguments: &[&str]) -> String {
+    let output = opengpu(home, arguments);
+    assert!(output.stdout.is_empty(), "data on stdout: {output:?}");
+    let words = String::from_utf8(output.stderr).unwrap().replace(home.path().to_str().unwrap(), "HOME");
+    format!("{}\n{words}", output.status.code().unwrap())
+}
+
+#[test]
+fn usage_errors_are_one_line_and_a_hint() {
+    insta::assert_snapshot!("unknown_command", said(&["rum"]));
+    insta::assert_snapshot!("image_missing", said(&["run"]));
+    insta::assert_snapshot!("size_without_unit", said(&["run", "--memory", "512", "oci:x"]));
+    insta::assert_snapshot!("unknown_option", said(&["run", "--outptu", "x", "oci:x"]));
+    insta::assert_snapshot!("detach_with_self_sign", said(&["run", "--detach", "--self-sign", "oci:x"]));
+}
+
+#[test]
+fn without_a_network_the_hint_starts_one() {
+    for arguments in [&["run", "oci:x"][..], &["ps"], &["wallet", "show"], &["stop", "ab"], &["logs", "ab"]] {
+        let words = said(arguments);
+        assert_eq!(words, "1\nerror: there is no local network yet\nhint: `opengpu up` starts one\n", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_config_is_named() {
+    insta::assert_snapshot!("unknown_network", said(&["--network", "mars", "ps"]));
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("config.toml"), "[network.mars]\ngateway = \"http://x\"\n").unwrap();
+    insta::assert_snapshot!("unknown_config_key", said_in(&home, &["--network", "mars", "ps"]));
+    let mars = "[network.mars]\ngateways = []\ndeployment = \"mars.json\"\n";
+    std::fs::write(home.path().join("config.toml"), mars).unwrap();
+    insta::assert_snapshot!("deployment_missing", said_in(&home, &["--network", "mars", "ps"]));
+}
+
+#[test]
+fn receipts_that_are_none_are_refused() {
+    insta::assert_snapshot!("receipt_missing", said(&["receipt", "verify", "/nowhere/receipt.json"]));
+    insta::assert_snapshot!("receipt_unknown", said(&["receipt", "show", "abc"]));
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("receipt.json");
+    std::fs::write(&path, "{}").unwrap();
+    let output = opengpu(&home, &["receipt", "verify", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("WRONG   schema"));
+}
+
+#[test]
+fn down_and_status_need_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let down = opengpu(&home, &["down", "--json"]);
+    let down: serde_json::Value = serde_json::from_slice(&down.stdout).unwrap();
+    assert_eq!(down["stopped"], serde_json::json!([]));
+    let status = opengpu(&home, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["isUp"], false);
+}
+
+#[test]
+fn the_same_program_packs_into_the_same_image() {
+    let home = tempfile::tempdir().unwrap();
+    let program = assert_cmd::cargo::cargo_bin!("opengpu").to_str().unwrap().to_owned();
+    let pack = |folder: &str| {
+        let out = home.path().join(folder);
+        let output = opengpu(&home, &["__pack-image", "--binary", &program, "--out", out.to_str().unwrap()]);
+        assert!(out.join("index.json").is_file(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let digest = pack("a");
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    assert_eq!(digest, pack("b"));
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let home = tempfile::tempdir().unwrap();
+    let help = |arguments: &[&str]| String::from_utf8(opengpu(&home, arguments).stdout).unwrap();
+    insta::assert_snapshot!("help", help(&["--help"]));
+    insta::assert_snapshot!("help_run", help(&["run", "--help"]));
+}
