@@ -203,7 +203,7 @@ pub(crate) fn progress_from(progress: &abi::Progress) -> Progress {
 
 /// A voucher, `None` for the contracts' "none" (`seq` 0).
 pub(crate) fn voucher_from(voucher: &abi::Voucher) -> Option<Voucher> {
-    (voucher.seq != 0).then(|| Voucher {
+    (voucher.seq != 0).then_some(Voucher {
         job_id: JobId(voucher.jobId),
         attempt: voucher.attempt,
         seq: voucher.seq,

@@ -169,8 +169,14 @@ impl ChainClient {
                 found,
             });
         }
-        self.provider().anvil_increase_time(seconds).await.map_err(|error| self.transport(error))?;
-        self.provider().anvil_mine(Some(1), None).await.map_err(|error| self.transport(error))?;
+        self.provider()
+            .anvil_increase_time(seconds)
+            .await
+            .map_err(|error| self.transport(error))?;
+        self.provider()
+            .anvil_mine(Some(1), None)
+            .await
+            .map_err(|error| self.transport(error))?;
         self.now().await
     }
 
@@ -366,7 +372,10 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError::Unreachable`].
     pub async fn transactions_of(&self, account: Address) -> Result<u64, ChainError> {
-        self.provider().get_transaction_count(account).await.map_err(|error| self.transport(error))
+        self.provider()
+            .get_transaction_count(account)
+            .await
+            .map_err(|error| self.transport(error))
     }
 
     /// Whether a match would accept this signature of the order: by the payer's key, by its ERC-1271 wallet, or by its budget's key.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag;
@@ -10,6 +11,7 @@ use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{DynProvider, Provider as _};
 use flate2::read::GzDecoder;
 use opengpu_core::B256;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::DevnetError;
@@ -21,7 +23,7 @@ const COPY_IDLE_CHAIN_EVERY: Duration = Duration::from_secs(30);
 /// A copy may take this part of the time at most (one n-th), so that a chain of days does not keep the machine busy.
 const COPYING_SHARE: u32 = 10;
 /// A copy during which a block was mined is thrown away and taken again, this often.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 /// The folder with the newest copy and the one before it.
 #[derive(Debug, Clone)]
@@ -82,15 +84,19 @@ pub(super) struct Head {
     hash: B256,
 }
 
-/// Copies the chain's state whenever it did something, until dropped. What goes wrong is logged and tried again at the next look.
-pub(super) async fn keep_copies(provider: DynProvider, copies: Copies) {
+/// Copies the chain's state whenever it did something, until told to stop, which it does between two copies. What goes wrong is logged and
+/// tried again at the next look.
+pub(super) async fn keep_copies(provider: DynProvider, copies: Copies, stop: Arc<Notify>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut copied: Option<Head> = None;
     let mut not_before = Instant::now();
     let mut idle_copy_at = Instant::now();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            () = stop.notified() => return,
+            _ = ticks.tick() => {}
+        }
         let now = Instant::now();
         if now < not_before || (now < idle_copy_at && !has_news(&provider, copied).await) {
             continue;
@@ -136,6 +142,10 @@ pub(super) async fn take(provider: &DynProvider, copies: &Copies) -> Result<Opti
         let Ok(packed) = provider.anvil_dump_state().await else {
             return Ok(None);
         };
+        if before.number == 0 {
+            // Nothing happened yet, and anvil makes another genesis block at each start anyway.
+            return Ok(None);
+        }
         if head(provider).await != Some(before) {
             continue;
         }

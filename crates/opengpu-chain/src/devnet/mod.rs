@@ -13,12 +13,14 @@ mod process;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::transports::http::reqwest::Url;
 use opengpu_core::ids::ChainId;
 use opengpu_core::sign::SecretKey;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, timeout};
 
@@ -106,6 +108,8 @@ pub struct Devnet {
     rpc_url: String,
     copies: Option<Copies>,
     keeper: Option<JoinHandle<()>>,
+    /// Tells the keeper to finish its copy and end.
+    stop_keeping: Arc<Notify>,
 }
 
 impl Devnet {
@@ -148,15 +152,17 @@ impl Devnet {
         let rpc_url = format!("http://127.0.0.1:{port}");
         let provider = connect(&rpc_url)?;
         wait_until_ready(&mut process, &provider).await?;
+        let stop_keeping = Arc::new(Notify::new());
         let keeper = copies
             .clone()
-            .map(|copies| tokio::spawn(copies::keep_copies(provider.clone(), copies)));
+            .map(|copies| tokio::spawn(copies::keep_copies(provider.clone(), copies, stop_keeping.clone())));
         Ok(Self {
             process,
             provider,
             rpc_url,
             copies,
             keeper,
+            stop_keeping,
         })
     }
 
@@ -183,7 +189,7 @@ impl Devnet {
     /// [`DevnetError::Io`] when the copy cannot be written.
     pub async fn stop(mut self) -> Result<(), DevnetError> {
         if let Some(keeper) = self.keeper.take() {
-            keeper.abort();
+            self.stop_keeping.notify_one();
             let _ = keeper.await;
         }
         if let Some(copies) = self.copies.take() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::ProviderBuilder;
+use alloy::providers::ext::AnvilApi as _;
 use alloy::rpc::types::anvil::ReorgOptions;
 use opengpu_chain::devnet::{Devnet, DevnetConfig};
 use opengpu_chain::{ChainClient, Follower};
@@ -36,11 +36,18 @@ async fn every_event_is_handed_out_once_and_in_order() {
     let (_, job) = world.matched(1).await;
     let record = world.record(job).await;
     world.payer.advance_time(100).await.unwrap();
-    world.agent.settle(&record.terms, &record.progress, &world.approved(job, 50_000)).await.unwrap();
+    world
+        .agent
+        .settle(&record.terms, &record.progress, &world.approved(job, 50_000))
+        .await
+        .unwrap();
     let at = catch_up(&mut follower, &mut ledger).await;
     ledger.assert_equals_a_fresh_read(&world.payer, at).await;
     let names = ledger.names();
-    assert_eq!(names[names.len() - 5..], ["Deposited", "JobOpened", "Matched", "JobClosed", "Settled"]);
+    assert_eq!(
+        names[names.len() - 5..],
+        ["Deposited", "JobOpened", "Matched", "JobClosed", "Settled"]
+    );
     assert!(ledger.rollbacks.is_empty());
 }
 
@@ -69,7 +76,11 @@ async fn a_reorg_takes_back_what_it_undid_at_any_depth_to_64() {
             .unwrap();
         let at = catch_up(&mut follower, &mut ledger).await;
         assert!(ledger.rollbacks.len() > before, "depth {depth}");
-        assert_eq!(ledger.names().iter().filter(|name| **name == "Deposited").count(), 0, "depth {depth}");
+        assert_eq!(
+            ledger.names().iter().filter(|name| **name == "Deposited").count(),
+            0,
+            "depth {depth}"
+        );
         ledger.assert_equals_a_fresh_read(&world.payer, at).await;
         assert_eq!(world.credits(1).await, 0);
     }
@@ -186,7 +197,9 @@ fn config_of(rpc_url: &str, folder: &std::path::Path) -> DevnetConfig {
 async fn start_again(config: &DevnetConfig) -> Devnet {
     loop {
         match Devnet::start(config).await {
-            Err(opengpu_chain::devnet::DevnetError::PortInUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(opengpu_chain::devnet::DevnetError::PortInUse { .. }) => {
+                tokio::time::sleep(Duration::from_millis(10)).await
+            }
             outcome => return outcome.unwrap(),
         }
     }

@@ -1,10 +1,10 @@
 //! A job from match to settlement, to the base unit.
 
 use opengpu_chain::Ensured;
+use opengpu_core::U256;
 use opengpu_core::job::{Ending, JobState};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{Extend, Signable as _};
-use opengpu_core::U256;
 
 use crate::support::{USDC, World, key};
 
@@ -14,12 +14,19 @@ async fn a_settled_job_pays_each_party_to_the_base_unit_and_refunds_the_rest() {
     let (_, job) = world.matched(1).await;
     assert_eq!(world.credits(1).await, 9 * USDC);
     let record = world.record(job).await;
-    assert_eq!((record.state, record.terms.attempt(), record.terms.escrow), (JobState::Matched, 1, Amount(USDC)));
+    assert_eq!(
+        (record.state, record.terms.attempt(), record.terms.escrow),
+        (JobState::Matched, 1, Amount(USDC))
+    );
     assert_eq!(record.terms.payee, key(2).address());
 
     world.payer.advance_time(150).await.unwrap();
     let approved = world.approved(job, 100_001);
-    let sent = world.operator.ensure_settled(&record.terms, &record.progress, &approved).await.unwrap();
+    let sent = world
+        .operator
+        .ensure_settled(&record.terms, &record.progress, &approved)
+        .await
+        .unwrap();
     let Ensured::Sent(sent) = sent else { panic!("{sent:?}") };
     assert!(sent.gas_used > 21_000 && sent.calldata_bytes > 500, "{sent:?}");
 
@@ -27,16 +34,30 @@ async fn a_settled_job_pays_each_party_to_the_base_unit_and_refunds_the_rest() {
     assert_eq!(world.credits(2).await, 100_001 - 12_000 - 5_000);
     assert_eq!(world.credits(1).await, 9 * USDC + (USDC - 100_001));
     let (record, events) = world.payer.job_record(job).await.unwrap().unwrap();
-    assert_eq!((record.paid, record.refunded), (Amount(100_001), Amount(USDC - 100_001)));
+    assert_eq!(
+        (record.paid, record.refunded),
+        (Amount(100_001), Amount(USDC - 100_001))
+    );
     assert_eq!((record.state, record.ending), (JobState::Settled, Ending::Completed));
     let names: Vec<_> = events.iter().map(|envelope| envelope.event.name()).collect();
     assert_eq!(names, ["Matched", "Settled"]);
     assert_eq!(events[1].transaction, sent.transaction);
 
-    let again = world.agent.ensure_settled(&record.terms, &record.progress, &approved).await.unwrap();
+    let again = world
+        .agent
+        .ensure_settled(&record.terms, &record.progress, &approved)
+        .await
+        .unwrap();
     assert_eq!(again, Ensured::Already);
-    let error = world.agent.settle(&record.terms, &record.progress, &approved).await.unwrap_err();
-    assert!(error.is_revert("JobMarket_StateIs") && error.to_string().contains("is Settled"), "{error}");
+    let error = world
+        .agent
+        .settle(&record.terms, &record.progress, &approved)
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_revert("JobMarket_StateIs") && error.to_string().contains("is Settled"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -47,16 +68,35 @@ async fn the_signer_matches_with_the_payers_signature_and_nobody_without() {
     let domain = world.network.domain();
     let bid = world.bid(&order, world.node, &key(3)).await;
     let signature = order.sign(domain, &key(1));
-    assert!(world.agent.is_order_signature_valid(&order, &signature.0).await.unwrap());
+    assert!(
+        world
+            .agent
+            .is_order_signature_valid(&order, &signature.0)
+            .await
+            .unwrap()
+    );
     let forged = order.sign(domain, &key(9));
     assert!(!world.agent.is_order_signature_valid(&order, &forged.0).await.unwrap());
 
     let error = world.agent.match_order(&order, &forged.0, &bid).await.unwrap_err();
     assert!(error.is_revert("JobMarket_SignatureInvalid"), "{error}");
-    let error = world.operator.match_order(&order, &signature.0, &bid).await.unwrap_err();
-    assert!(error.is_revert("JobMarket_NotAllowed"), "a node cannot claim an order that is not claimable: {error}");
-    assert!(matches!(world.agent.ensure_matched(&order, &signature.0, &bid).await, Ok(Ensured::Sent(_))));
-    assert_eq!(world.agent.ensure_matched(&order, &signature.0, &bid).await.unwrap(), Ensured::Already);
+    let error = world
+        .operator
+        .match_order(&order, &signature.0, &bid)
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_revert("JobMarket_NotAllowed"),
+        "a node cannot claim an order that is not claimable: {error}"
+    );
+    assert!(matches!(
+        world.agent.ensure_matched(&order, &signature.0, &bid).await,
+        Ok(Ensured::Sent(_))
+    ));
+    assert_eq!(
+        world.agent.ensure_matched(&order, &signature.0, &bid).await.unwrap(),
+        Ensured::Already
+    );
 }
 
 #[tokio::test]
@@ -67,7 +107,10 @@ async fn too_few_credits_say_how_much_is_missing() {
     let error = world.payer.match_order(&order, &[], &bid).await.unwrap_err();
     assert!(error.is_revert("CloudWallet_CreditsTooLow"), "{error}");
     let revert = error.revert().unwrap();
-    assert_eq!((revert.value("credits"), revert.value("asked")), (Some("0"), Some("1000000")));
+    assert_eq!(
+        (revert.value("credits"), revert.value("asked")),
+        (Some("0"), Some("1000000"))
+    );
 }
 
 #[tokio::test]
@@ -78,7 +121,10 @@ async fn a_cancelled_order_cannot_be_matched() {
     world.payer.cancel_order(&order).await.unwrap();
     let bid = world.bid(&order, world.node, &key(3)).await;
     let error = world.payer.match_order(&order, &[], &bid).await.unwrap_err();
-    assert!(error.is_revert("JobMarket_StateIs") && error.to_string().contains("Cancelled"), "{error}");
+    assert!(
+        error.is_revert("JobMarket_StateIs") && error.to_string().contains("Cancelled"),
+        "{error}"
+    );
     let slot = world.payer.job(order.job_id(world.network.domain())).await.unwrap();
     assert_eq!(slot.state, JobState::Cancelled);
 }
@@ -90,7 +136,11 @@ async fn collecting_and_extending_keep_the_record_equal_to_the_chains_hash() {
     world.payer.advance_time(200).await.unwrap();
     let record = world.record(job).await;
     let voucher = world.voucher(job, 1, 60_000).await;
-    world.operator.collect(&record.terms, &record.progress, &voucher).await.unwrap();
+    world
+        .operator
+        .collect(&record.terms, &record.progress, &voucher)
+        .await
+        .unwrap();
     assert_eq!(world.credits(2).await, 60_000 - 7_200 - 3_000);
 
     let record = world.record(job).await;
@@ -105,16 +155,33 @@ async fn collecting_and_extending_keep_the_record_equal_to_the_chains_hash() {
     let payer_signature = extend.sign(domain, &key(1));
     world
         .agent
-        .extend(&record.terms, &record.progress, &extend, &payer_signature.0, extend.sign(domain, &key(3)))
+        .extend(
+            &record.terms,
+            &record.progress,
+            &extend,
+            &payer_signature.0,
+            extend.sign(domain, &key(3)),
+        )
         .await
         .unwrap();
     let record = world.record(job).await;
-    assert_eq!((record.terms.escrow, record.terms.limits.max_seconds), (Amount(1_500_000), 700));
+    assert_eq!(
+        (record.terms.escrow, record.terms.limits.max_seconds),
+        (Amount(1_500_000), 700)
+    );
 
-    let error = world.operator.collect(&record.terms, &record.progress, &voucher).await.unwrap_err();
+    let error = world
+        .operator
+        .collect(&record.terms, &record.progress, &voucher)
+        .await
+        .unwrap_err();
     assert!(error.is_revert("JobMarket_ValueBelowCollected"), "{error}");
     let approved = world.approved(job, 120_000);
-    world.operator.settle(&record.terms, &record.progress, &approved).await.unwrap();
+    world
+        .operator
+        .settle(&record.terms, &record.progress, &approved)
+        .await
+        .unwrap();
     let record = world.record(job).await;
     assert_eq!((record.paid, record.refunded), (Amount(120_000), Amount(1_380_000)));
     assert_eq!(world.credits(2).await, 120_000 - 14_400 - 6_000);
@@ -127,8 +194,16 @@ async fn stale_progress_is_refused_by_name() {
     world.payer.advance_time(200).await.unwrap();
     let stale = world.record(job).await;
     let voucher = world.voucher(job, 1, 60_000).await;
-    world.operator.collect(&stale.terms, &stale.progress, &voucher).await.unwrap();
+    world
+        .operator
+        .collect(&stale.terms, &stale.progress, &voucher)
+        .await
+        .unwrap();
     let approved = world.approved(job, 120_000);
-    let error = world.operator.settle(&stale.terms, &stale.progress, &approved).await.unwrap_err();
+    let error = world
+        .operator
+        .settle(&stale.terms, &stale.progress, &approved)
+        .await
+        .unwrap_err();
     assert!(error.is_revert("JobMarket_TermsMismatch"), "{error}");
 }

@@ -53,7 +53,10 @@ impl World {
         let governance = ChainClient::connect(&network, Some(key(0))).await.unwrap();
         let by = |index| governance.with_key(Some(key(index))).unwrap();
         let (payer, owner, operator, agent) = (by(1), by(2), by(3), by(4));
-        payer.mint_test_stablecoin(usdc, key(1).address(), Amount(1_000 * USDC)).await.unwrap();
+        payer
+            .mint_test_stablecoin(usdc, key(1).address(), Amount(1_000 * USDC))
+            .await
+            .unwrap();
         let (node, _) = owner
             .register_node(key(3).address(), Sha256Digest::of(b"hardware"), "CPU only")
             .await
@@ -198,7 +201,10 @@ impl Ledger {
         }
         for envelope in batch.events {
             let place = (envelope.block, envelope.log_index);
-            assert!(self.events.insert(place, envelope).is_none(), "an event was handed out twice");
+            assert!(
+                self.events.insert(place, envelope).is_none(),
+                "an event was handed out twice"
+            );
         }
     }
 

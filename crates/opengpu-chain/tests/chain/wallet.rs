@@ -13,14 +13,26 @@ use crate::support::{USDC, World, key};
 async fn a_deployment_reads_back_with_its_tokens_listed() {
     let world = World::start().await;
     let usdc = world.payer.token(world.usdc).await.unwrap();
-    assert_eq!((usdc.info.symbol.as_str(), usdc.info.decimals, usdc.t0_cap), ("USDC", 6, Amount(5 * USDC)));
+    assert_eq!(
+        (usdc.info.symbol.as_str(), usdc.info.decimals, usdc.t0_cap),
+        ("USDC", 6, Amount(5 * USDC))
+    );
     assert_eq!(usdc.usd_rate, UsdRate(10u128.pow(24)));
     let shares = world.payer.shares_now().await.unwrap();
     assert_eq!((shares.stakers_bps, shares.treasury_bps), (1_200, 500));
     let node = world.payer.node(world.node).await.unwrap();
-    assert_eq!((node.owner, node.operator, node.payee), (key(2).address(), key(3).address(), key(2).address()));
-    assert_eq!((node.list_price, node.tier, node.gpu_model.as_str()), (10_000_000, 0, "CPU only"));
-    assert_eq!(world.payer.node_of_operator(key(3).address()).await.unwrap(), Some(world.node));
+    assert_eq!(
+        (node.owner, node.operator, node.payee),
+        (key(2).address(), key(3).address(), key(2).address())
+    );
+    assert_eq!(
+        (node.list_price, node.tier, node.gpu_model.as_str()),
+        (10_000_000, 0, "CPU only")
+    );
+    assert_eq!(
+        world.payer.node_of_operator(key(3).address()).await.unwrap(),
+        Some(world.node)
+    );
     assert_eq!(world.payer.node_of_operator(key(9).address()).await.unwrap(), None);
     assert_eq!(world.payer.response_window_seconds().await.unwrap(), 15);
 }
@@ -33,32 +45,60 @@ async fn a_deposit_by_permit_is_one_transaction_and_a_plain_one_two() {
     let before = nonce().await;
     world.payer.deposit(world.usdc, Amount(3 * USDC)).await.unwrap();
     assert_eq!(nonce().await - before, 1);
-    world.payer.deposit_with_allowance(world.usdc, Amount(4 * USDC)).await.unwrap();
+    world
+        .payer
+        .deposit_with_allowance(world.usdc, Amount(4 * USDC))
+        .await
+        .unwrap();
     assert_eq!(nonce().await - before, 3);
-    world.payer.deposit_for(key(9).address(), world.usdc, Amount(USDC)).await.unwrap();
+    world
+        .payer
+        .deposit_for(key(9).address(), world.usdc, Amount(USDC))
+        .await
+        .unwrap();
     assert_eq!((world.credits(1).await, world.credits(9).await), (7 * USDC, USDC));
     let held = world.payer.token_balance(account, world.usdc).await.unwrap();
     assert_eq!(held, Amount(992 * USDC));
-    world.payer.withdraw(world.usdc, Amount(2 * USDC), key(8).address()).await.unwrap();
+    world
+        .payer
+        .withdraw(world.usdc, Amount(2 * USDC), key(8).address())
+        .await
+        .unwrap();
     assert_eq!(world.credits(1).await, 5 * USDC);
-    assert_eq!(world.payer.token_balance(key(8).address(), world.usdc).await.unwrap(), Amount(2 * USDC));
+    assert_eq!(
+        world.payer.token_balance(key(8).address(), world.usdc).await.unwrap(),
+        Amount(2 * USDC)
+    );
 }
 
 #[tokio::test]
 async fn refusals_say_in_words_what_is_missing() {
     let world = World::start().await;
-    let error = world.payer.withdraw(world.usdc, Amount(5), key(1).address()).await.unwrap_err();
+    let error = world
+        .payer
+        .withdraw(world.usdc, Amount(5), key(1).address())
+        .await
+        .unwrap_err();
     assert!(error.is_revert("CloudWallet_CreditsTooLow"), "{error}");
     let text = error.to_string();
-    assert!(text.contains("has 0 base units of credits") && text.ends_with("5 were asked"), "{text}");
-    assert_eq!((error.remedy(), error.revert().unwrap().value("asked")), (Remedy::GiveUp, Some("5")));
+    assert!(
+        text.contains("has 0 base units of credits") && text.ends_with("5 were asked"),
+        "{text}"
+    );
+    assert_eq!(
+        (error.remedy(), error.revert().unwrap().value("asked")),
+        (Remedy::GiveUp, Some("5"))
+    );
 
     let unlisted = world.network.contracts.cloudverse;
     let error = world.payer.deposit(unlisted, Amount(5)).await.unwrap_err();
     assert!(!error.is_retryable(), "{error}");
 
     let stranger = world.governance.with_key(Some(keys::generate())).unwrap();
-    let error = stranger.mint_test_stablecoin(world.usdc, key(1).address(), Amount(1)).await.unwrap_err();
+    let error = stranger
+        .mint_test_stablecoin(world.usdc, key(1).address(), Amount(1))
+        .await
+        .unwrap_err();
     assert!(matches!(error, ChainError::InsufficientGas { .. }), "{error:?}");
     assert_eq!(error.remedy(), Remedy::AskUser);
 
@@ -73,19 +113,40 @@ async fn a_network_file_of_another_chain_is_refused() {
     let mut elsewhere = world.network.clone();
     elsewhere.chain_id = ChainId(10);
     let error = ChainClient::connect(&elsewhere, None).await.unwrap_err();
-    assert!(matches!(error, ChainError::WrongChain { found: ChainId::LOCAL, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            ChainError::WrongChain {
+                found: ChainId::LOCAL,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
 
     let mut empty = world.network.clone();
     empty.contracts.node_registry = Address::repeat_byte(7);
     let error = ChainClient::connect(&empty, None).await.unwrap_err();
-    assert!(matches!(error, ChainError::NoContract { contract: "NodeRegistry", .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            ChainError::NoContract {
+                contract: "NodeRegistry",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
 
     let mut down = world.network.clone();
     down.rpc_url = "http://user:secret@127.0.0.1:1/path-with-key".to_owned();
     let error = ChainClient::connect(&down, None).await.unwrap_err();
     assert!(error.is_retryable(), "{error:?}");
     let shown = format!("{error} {error:?} {:?}", error.hint());
-    assert!(shown.contains("127.0.0.1:1") && !shown.contains("secret") && !shown.contains("path-with-key"), "{shown}");
+    assert!(
+        shown.contains("127.0.0.1:1") && !shown.contains("secret") && !shown.contains("path-with-key"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +160,10 @@ async fn clones_of_one_client_send_at_the_same_time_without_losing_a_nonce() {
     for send in sends.collect::<Vec<_>>() {
         send.await.unwrap().unwrap();
     }
-    assert_eq!(world.payer.token_balance(key(7).address(), world.usdc).await.unwrap(), Amount(8));
+    assert_eq!(
+        world.payer.token_balance(key(7).address(), world.usdc).await.unwrap(),
+        Amount(8)
+    );
 }
 
 #[tokio::test]
@@ -109,11 +173,17 @@ async fn a_draining_node_takes_no_match_until_its_owner_resumes_it() {
     let order = world.order(9).await;
     let bid = world.bid(&order, world.node, &key(3)).await;
     let error = world.operator.drain(world.node).await.unwrap_err();
-    assert!(error.is_revert("NodeRegistry_NotAllowed"), "only the owner drains: {error}");
+    assert!(
+        error.is_revert("NodeRegistry_NotAllowed"),
+        "only the owner drains: {error}"
+    );
     world.owner.drain(world.node).await.unwrap();
     assert!(world.owner.node(world.node).await.unwrap().is_draining);
     let error = world.payer.match_order(&order, &[], &bid).await.unwrap_err();
-    assert!(error.is_revert("NodeRegistry_NotMatchable") && error.to_string().contains("draining: yes"), "{error}");
+    assert!(
+        error.is_revert("NodeRegistry_NotMatchable") && error.to_string().contains("draining: yes"),
+        "{error}"
+    );
     world.owner.resume(world.node).await.unwrap();
     world.payer.match_order(&order, &[], &bid).await.unwrap();
     assert_eq!(world.owner.node_record(world.node).await.unwrap().opened, 1);
@@ -124,15 +194,34 @@ async fn a_bond_is_allowed_put_behind_the_node_and_asked_back() {
     let world = World::start().await;
     let open = world.network.contracts.open_token;
     let amount = Amount(5_000 * 10u128.pow(18));
-    world.governance.transfer_token(open, key(2).address(), amount).await.unwrap();
+    world
+        .governance
+        .transfer_token(open, key(2).address(), amount)
+        .await
+        .unwrap();
     world.owner.bond(world.node, amount).await.unwrap();
     assert_eq!(world.owner.node(world.node).await.unwrap().bond, amount);
-    let error = world.owner.request_unbond(world.node, Amount(amount.0 + 1)).await.unwrap_err();
+    let error = world
+        .owner
+        .request_unbond(world.node, Amount(amount.0 + 1))
+        .await
+        .unwrap_err();
     assert!(error.is_revert("NodeRegistry_BondTooLow"), "{error}");
     world.owner.request_unbond(world.node, Amount(1)).await.unwrap();
-    let error = world.owner.withdraw_unbonded(world.node, key(2).address()).await.unwrap_err();
+    let error = world
+        .owner
+        .withdraw_unbonded(world.node, key(2).address())
+        .await
+        .unwrap_err();
     assert!(error.is_revert("NodeRegistry_UnbondNotMature"), "{error}");
     world.owner.advance_time(21 * 86_400).await.unwrap();
-    world.owner.withdraw_unbonded(world.node, key(2).address()).await.unwrap();
-    assert_eq!(world.owner.token_balance(key(2).address(), open).await.unwrap(), Amount(1));
+    world
+        .owner
+        .withdraw_unbonded(world.node, key(2).address())
+        .await
+        .unwrap();
+    assert_eq!(
+        world.owner.token_balance(key(2).address(), open).await.unwrap(),
+        Amount(1)
+    );
 }
