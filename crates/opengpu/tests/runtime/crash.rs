@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use opengpu_node::image::Digest;
 use opengpu_node::runtime::{ContainerStatus, ExitOutcome, Runtime, RuntimeError};
 
 use crate::support::{Workplace, embedded, embedded_at, exit_of, wait_for, wait_until};
@@ -26,21 +27,18 @@ fn is_alive(pid: i32) -> bool {
 }
 
 /// What is left of a container in the control groups of either layout.
-fn groups_of(name: &str) -> Vec<PathBuf> {
-    let mut groups = Vec::new();
+fn groups_of(place: &Workplace, name: &str) -> Vec<PathBuf> {
+    let folder = place.path("state/containers").canonicalize().unwrap().join(name);
+    let digest = Digest::of(folder.as_os_str().as_encoded_bytes());
+    let group = format!("{name}-{}", &digest.hex()[..8]);
     let hierarchies = std::fs::read_dir("/sys/fs/cgroup")
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
-        let entries = std::fs::read_dir(hierarchy.join("opengpu")).into_iter().flatten();
-        groups.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| {
-            path.is_dir()
-                && path
-                    .file_stem()
-                    .is_some_and(|stem| stem.to_string_lossy().starts_with(&format!("{name}-")))
-        }));
-    }
-    groups
+    hierarchies
+        .chain([PathBuf::from("/sys/fs/cgroup")])
+        .flat_map(|hierarchy| ["", ".birth"].map(|end| hierarchy.join(format!("opengpu/{group}{end}"))))
+        .filter(|path| path.exists())
+        .collect()
 }
 
 /// A daemon process: this very test binary, in the part of a daemon that starts one container and then hangs.
@@ -137,6 +135,7 @@ async fn a_killed_shim_takes_its_job_with_it_and_the_outcome_is_lost() {
     place.runtime.start(&spec).await.unwrap();
     wait_until("output", async || place.log("lost").contains("up")).await;
     let folder = state(&place, "lost");
+    assert!(!groups_of(&place, "lost").is_empty());
     let shim = number_in(&folder.join("shim.json"), "/pid").unwrap();
     let first = number_in(&folder.join("started.json"), "/process/pid").unwrap();
     assert!(is_alive(shim) && is_alive(first));
@@ -150,7 +149,7 @@ async fn a_killed_shim_takes_its_job_with_it_and_the_outcome_is_lost() {
         Err(RuntimeError::Lost { .. })
     ));
     place.runtime.remove(&spec.id).await.unwrap();
-    assert_eq!(groups_of("lost"), Vec::<PathBuf>::new());
+    assert_eq!(groups_of(&place, "lost"), Vec::<PathBuf>::new());
     assert_eq!(place.runtime.status(&spec.id).await.unwrap(), ContainerStatus::Absent);
 }
 
@@ -179,7 +178,7 @@ async fn a_shim_killed_at_any_moment_of_its_start_leaves_nothing_running() {
             other => panic!("round {round}: {other:?}"),
         }
         place.runtime.remove(&spec.id).await.unwrap();
-        assert_eq!(groups_of(&name), Vec::<PathBuf>::new(), "round {round}");
+        assert_eq!(groups_of(&place, &name), Vec::<PathBuf>::new(), "round {round}");
     }
 }
 
