@@ -120,7 +120,8 @@ pub(crate) async fn start(
     shutdown: CancellationToken,
 ) -> Result<BoundNode, NodeError> {
     let dir = config.data_dir.clone();
-    std::fs::create_dir_all(&dir).map_err(io_error(dir.display().to_string()))?;
+    let jobs_dir = dir.join("jobs");
+    std::fs::create_dir_all(&jobs_dir).map_err(io_error(jobs_dir.display().to_string()))?;
     let lock = lock_folder(&dir)?;
     let store = BlockStore::open(dir.join("store"))?;
     let listener = TcpListener::bind(config.listen)

@@ -36,6 +36,8 @@ use worker::{ToWorker, Worker};
 
 /// How often containers without a job are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Disk no job is offered: records, logs and samples of the jobs that run go there when a job has filled the rest.
+const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// How often the store is cleared of what nothing needs.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for what is under way.
@@ -58,6 +60,15 @@ pub(crate) struct Shared {
     /// Held while the chain's position is written.
     pub(crate) cursor_lock: Arc<Mutex<()>>,
     pub(crate) shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// Room on the data folder's disk, less what journal, logs and the chain's news need. 0 when it cannot be told.
+    fn free_disk_bytes(&self) -> u64 {
+        let found = nix::sys::statvfs::statvfs(&self.jobs_dir);
+        let free = found.map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
+        free.saturating_sub(DISK_RESERVE_BYTES)
+    }
 }
 
 /// What the daemon's task is told.
@@ -191,7 +202,8 @@ impl Daemon {
         }
         self.waiting.remove(&job);
         let now = self.shared.clock.now().chain_seconds();
-        let free = self.ledger.free();
+        let mut free = self.ledger.free();
+        free.disk_bytes = free.disk_bytes.min(self.shared.free_disk_bytes());
         let bid = match self
             .shared
             .bidder
@@ -304,6 +316,7 @@ impl Daemon {
     }
 
     fn sweep(&mut self) {
+        self.look_at_waiting();
         let (runtime, sender) = (self.shared.runtime.clone(), self.sender.clone());
         self.tasks.spawn(async move {
             match runtime.list().await {

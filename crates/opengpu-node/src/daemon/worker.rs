@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opengpu_core::ids::JobId;
+use opengpu_core::wire::Step;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -167,7 +168,11 @@ impl Worker {
                     .as_ref()
                     .map_or(0, |attempt| attempt.terms.matched_at());
                 let now = self.shared.clock.now();
-                tracing::info!(job = %self.id(), ?step, "progress");
+                match &step {
+                    // Once a second for each job: for whoever asks for it.
+                    Step::Usage { .. } => tracing::debug!(job = %self.id(), ?step, "progress"),
+                    step => tracing::info!(job = %self.id(), ?step, "progress"),
+                }
                 self.tell(&Outgoing::Progress { step, matched_at, now });
             }
             Effect::ProposeVoucher(proposal) => self.tell(&Outgoing::Voucher(proposal)),

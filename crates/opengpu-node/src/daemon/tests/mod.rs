@@ -104,6 +104,46 @@ fn settlement_a_reorganisation_undid_is_sent_again() {
 }
 
 #[test]
+fn full_disk_loses_nothing_and_the_job_goes_on_when_there_is_room() {
+    let Some(world) = TestWorld::on_small_disk(Duration::from_millis(6_000)) else {
+        return;
+    };
+    let node = world.start_node();
+    let job = world.post_order();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    world.match_order();
+    world.wait("a signed voucher", || world.gateway.vouchers_signed() == 1);
+    world.fill_disk();
+    // The program ends meanwhile; its end can be neither recorded nor collected.
+    std::thread::sleep(Duration::from_secs(8));
+    assert!(world.chain.settled().is_empty());
+    world.empty_disk();
+    world.wait("the settlement", || !world.chain.settled().is_empty());
+    world.wait("a clean machine", || {
+        world.runtime.ids().is_empty() && !world.job_folder(job).exists()
+    });
+    node.kill();
+    assert_eq!(world.gateway.refusals(), Vec::<String>::new());
+    assert_eq!((world.runtime.starts(), world.chain.settled().len()), (1, 1));
+    assert_eq!(world.chain.settled()[0].result.billed_millis, 6_000);
+}
+
+#[test]
+fn node_with_a_full_disk_makes_no_offer_until_there_is_room() {
+    let Some(world) = TestWorld::on_small_disk(Duration::from_millis(100)) else {
+        return;
+    };
+    world.fill_disk();
+    let node = world.start_node();
+    world.post_order();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(world.gateway.bid().is_none());
+    world.empty_disk();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    node.kill();
+}
+
+#[test]
 fn container_without_a_job_is_removed_at_the_start() {
     let world = TestWorld::new(Duration::from_millis(300));
     world.runtime.plant("0123456789abcdef0123456789abcdef-1");

@@ -1,10 +1,12 @@
 //! One job's world: what outlives the daemon, and the daemon in a thread that can be killed.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use opengpu_chain::network::{Contracts, Network};
 use opengpu_core::ids::{BudgetId, ChainId, CidText, JobId, NodeId, Sha256Digest};
 use opengpu_core::job::{Limits, Progress, Rates, Terms};
@@ -31,8 +33,12 @@ use crate::start::{World, start};
 /// Nothing in these tests takes longer, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Bytes of the small disk: above what the daemon keeps free for itself, below what takes long to fill.
+const SMALL_DISK: &str = "size=96m";
+
 pub(super) struct TestWorld {
     dir: TempDir,
+    is_disk_small: bool,
     pub(super) chain: FakeChain,
     pub(super) gateway: FakeGateway,
     pub(super) runtime: FakeRuntime,
@@ -67,6 +73,14 @@ fn network() -> Network {
     }
 }
 
+impl Drop for TestWorld {
+    fn drop(&mut self) {
+        if self.is_disk_small {
+            let _ = umount2(&self.dir.path().join("node"), MntFlags::MNT_DETACH);
+        }
+    }
+}
+
 impl TestWorld {
     /// Programs run for `lasts`.
     pub(super) fn new(lasts: Duration) -> Self {
@@ -76,8 +90,38 @@ impl TestWorld {
             chain: FakeChain::default(),
             gateway: FakeGateway::new(store, network().domain(), key(2)),
             runtime: FakeRuntime::new(lasts),
+            is_disk_small: false,
             dir,
         }
+    }
+
+    /// The same with the node's folder on a disk of its own that is soon full. `None` without the right to mount one.
+    pub(super) fn on_small_disk(lasts: Duration) -> Option<Self> {
+        let mut world = Self::new(lasts);
+        let node = world.dir.path().join("node");
+        std::fs::create_dir(&node).unwrap();
+        let none: Option<&str> = None;
+        if let Err(error) = mount(none, &node, Some("tmpfs"), MsFlags::empty(), Some(SMALL_DISK)) {
+            eprintln!("SKIPPED: a small disk cannot be mounted: {error}");
+            return None;
+        }
+        world.is_disk_small = true;
+        Some(world)
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.dir.path().join("node/ballast")
+    }
+
+    /// Takes all room there is on the node's disk.
+    pub(super) fn fill_disk(&self) {
+        assert!(self.is_disk_small, "this disk is not ours to fill");
+        let mut file = std::fs::File::create(self.ballast()).unwrap();
+        while file.write_all(&[7; 4096]).is_ok() {}
+    }
+
+    pub(super) fn empty_disk(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
     }
 
     fn config(&self) -> NodeConfig {
