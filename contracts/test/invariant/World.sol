@@ -110,7 +110,7 @@ abstract contract World is Test {
     mapping(string name => bytes) internal lastError;
     mapping(string name => bool) private isNamed;
     mapping(string rule => uint256) public broken;
-    string public firstBroken;
+    string public brokenRules; // each once, in the order they broke
 
     // ------------------------------------------------------------------------------------------------------------------------------ set-up
 
@@ -243,8 +243,7 @@ abstract contract World is Test {
 
     function _rule(bool holds, string memory rule) internal {
         if (holds) return;
-        ++broken[rule];
-        if (bytes(firstBroken).length == 0) firstBroken = rule;
+        if (broken[rule]++ == 0) brokenRules = string.concat(brokenRules, rule, " ");
     }
 
     function _follow() internal virtual;
