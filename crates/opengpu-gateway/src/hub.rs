@@ -97,9 +97,8 @@ impl Hub {
     {
         let deadline = Instant::now() + wait;
         loop {
-            let mut called = std::pin::pin!(notify.notified());
-            // From here on a call is not missed, though it comes while we look.
-            called.as_mut().enable();
+            // Made before the look: a call that comes while we look is not missed.
+            let called = notify.notified();
             if let Some(found) = look().await? {
                 return Ok(Some(found));
             }

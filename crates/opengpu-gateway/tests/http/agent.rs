@@ -245,6 +245,11 @@ async fn after_the_database_is_deleted_mid_job_the_job_still_gets_both_signature
     assert_eq!(code(&refused), "unknown-job");
     taken(gateway.post("/v1/orders", &job.order).await).await;
     taken(gateway.post(&format!("/v1/jobs/{}/bids", job.id), &job.bid).await).await;
+    // What the node shows is believed because both signed it, and binds: usage does not fall below it.
+    let falling = people::propose(gateway.domain, people::voucher(job.id, 2, 4000), Some(both.clone()));
+    taken(propose(&gateway, &job, &falling).await).await;
+    let refusal = gateway.event(job.id, refusal_of(falling.voucher.struct_hash())).await;
+    assert!(refusal.reason.contains("falls from 5000 to 4000"), "{refusal:?}");
     taken(propose(&gateway, &job, &second).await).await;
     gateway.event(job.id, signed(2)).await;
 
