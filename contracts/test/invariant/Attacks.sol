@@ -247,8 +247,8 @@ abstract contract Attacks is JobHandlers {
         calls[1] = abi.encodeCall(cloud.depositFor, (address(reenterer), tokens[4], 1));
         calls[2] = abi.encodeCall(cloud.pullTreasuryRevenue, (0, tokens[4]));
         uint256 index = _pick(seed, ANY_OPEN);
-        Job storage job = jobs[index == NOBODY ? 0 : index];
         if (index != NOBODY) {
+            Job storage job = jobs[index];
             Voucher memory v;
             calls[3] = _expire(job, v, stranger);
             calls[4] = _close(job);

@@ -200,6 +200,14 @@ abstract contract JobHandlers is Calls {
         if (egress > job.signedEgress) job.signedEgress = egress;
     }
 
+    /// @dev No voucher, with numbers nobody signed in the fields that do not count.
+    function _none(uint256 seed) internal pure returns (Voucher memory v) {
+        if (seed & 2048 == 0) return v;
+        v.egressBytes = uint64(_at(seed, 80));
+        v.durableEgressBytes = uint64(_at(seed, 81));
+        v.billedMillis = uint64(_at(seed, 82));
+    }
+
     function _anyone(Job storage job, uint256 seed) internal view returns (address) {
         return [job.terms.operator, job.terms.signer, job.terms.payer, stranger][_at(seed, 30) % 4];
     }
@@ -324,8 +332,8 @@ abstract contract JobHandlers is Calls {
         Job storage job = jobs[index];
         if (clock >= job.progress.reportedAt + WINDOW) return;
         Voucher memory v = job.top;
-        if (seed & 1 == 0) delete v;
         uint256 shown = _value(job.terms, v.billedMillis, v.egressBytes);
+        if (seed & 1 == 0 || v.seq == 0) (v, shown) = (_none(seed), 0);
         uint256 declared = _value(job.terms, job.declared.billedMillis, job.declared.egressBytes);
         bool isByPanel = job.order.verifyLevel == 2;
         if (!isByPanel) _wants(job, Ending.Contested, shown > declared ? shown : declared);
@@ -339,12 +347,11 @@ abstract contract JobHandlers is Calls {
         Job storage job = jobs[index];
         if (clock < job.progress.reportedAt + WINDOW && seed & 3 == 0) return;
         _warpTo(job.progress.reportedAt + WINDOW);
-        _wants(job, Ending.Unanswered, _value(job.terms, job.declared.durableMillis, job.declared.durableEgressBytes));
+        Voucher memory declared = job.declared;
+        _wants(job, Ending.Unanswered, _value(job.terms, declared.durableMillis, declared.durableEgressBytes));
+        if (declared.seq == 0) declared = _none(seed);
         _call(
-            job.declared.seq == 0 ? "resolveFault, never ready" : "resolveFault, mid-run",
-            _anyone(job, seed),
-            address(cloud),
-            _resolve(job, job.declared)
+            job.declared.seq == 0 ? "resolveFault, never ready" : "resolveFault, mid-run", _anyone(job, seed), address(cloud), _resolve(job, declared)
         );
     }
 
@@ -381,8 +388,9 @@ abstract contract JobHandlers is Calls {
             _warpTo(_lastDeadline(job.terms));
         }
         Voucher memory v = job.top;
-        if (seed & 8 == 0) delete v;
-        _wants(job, Ending.Expired, job.order.verifyLevel == 2 ? 0 : _value(job.terms, v.billedMillis, v.egressBytes));
+        uint256 value = _value(job.terms, v.billedMillis, v.egressBytes);
+        if (seed & 16 == 0 || v.seq == 0) (v, value) = (_none(seed), 0);
+        _wants(job, Ending.Expired, job.order.verifyLevel == 2 ? 0 : value);
         address who = _anyone(job, seed);
         _call("expire", who, address(cloud), _expire(job, v, who));
     }
