@@ -12,7 +12,7 @@ use opengpu_core::order::{JobResult, Voucher};
 use opengpu_core::wire::{ApprovedResult, SignedVoucher};
 
 use crate::bidder::{Listing, Standing};
-use crate::ports::{Batch, Chain, ChainEvent, ChainFault, ChainFeed, ChainNews, Cursor, Position};
+use crate::ports::{Batch, Chain, ChainEvent, ChainFault, ChainFeed, ChainNews, Cursor, EarlierAttempt, Position};
 
 /// The market's contracts, as one node sees and uses them.
 #[derive(Debug, Clone)]
@@ -71,6 +71,14 @@ impl Chain for Market {
 
     async fn job_state(&self, job: JobId) -> Result<JobState, ChainFault> {
         Ok(self.client.job(job).await?.state)
+    }
+
+    async fn earlier_attempts(&self, job: JobId) -> Result<Vec<EarlierAttempt>, ChainFault> {
+        let Some((record, events)) = self.client.job_record(job).await? else {
+            return Ok(Vec::new());
+        };
+        let owners = record.progress.earlier_owners;
+        Ok(earlier_in(&events, owners))
     }
 
     async fn settle(&self, at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault> {
@@ -145,6 +153,34 @@ impl ChainFeed for MarketFeed {
             chain_seconds: batch.head.timestamp,
         })
     }
+}
+
+/// Attempts that ended interrupted, with the owners the contract remembers of them.
+fn earlier_in(events: &[Envelope], owners: [Address; 3]) -> Vec<EarlierAttempt> {
+    let mut earlier: Vec<EarlierAttempt> = Vec::new();
+    let (mut terms, mut collected) = (None, Vec::new());
+    for envelope in events {
+        match &envelope.event {
+            Happened::Matched { terms: new, .. } | Happened::Rematched { terms: new, .. } => {
+                terms = Some(new.clone());
+                collected.clear();
+            }
+            Happened::Extended { terms: new, .. } => terms = Some(new.clone()),
+            Happened::Collected { value, .. } => collected.push(*value),
+            Happened::Interrupted { settlement, .. } => {
+                let Some(terms) = terms.clone() else { continue };
+                earlier.push(EarlierAttempt {
+                    terms,
+                    collected: std::mem::take(&mut collected),
+                    ending: settlement.ending,
+                    usage: settlement.usage,
+                    owner: owners.get(earlier.len()).copied().unwrap_or_default(),
+                });
+            }
+            _ => {}
+        }
+    }
+    earlier
 }
 
 fn event_of(envelope: Envelope) -> Option<ChainEvent> {

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use opengpu_core::ids::{CidText, JobId};
-use opengpu_core::job::{JobState, Progress, Terms};
+use opengpu_core::job::{Ending, JobState, Progress, Terms, Usage};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{JobResult, Voucher};
 use opengpu_core::wire::{
@@ -52,6 +52,8 @@ pub trait Chain: Send + Sync {
     async fn listing(&self, token: Address) -> Result<Listing, ChainFault>;
     /// Where a job stands.
     async fn job_state(&self, job: JobId) -> Result<JobState, ChainFault>;
+    /// The job's attempts before its newest one, oldest first.
+    async fn earlier_attempts(&self, job: JobId) -> Result<Vec<EarlierAttempt>, ChainFault>;
     /// Closes the attempt with a result both sides signed.
     async fn settle(&self, at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault>;
     /// Closes it alone, with the newest voucher or none.
@@ -73,6 +75,22 @@ pub trait Chain: Send + Sync {
         declared: Option<&Voucher>,
         newest: Option<&SignedVoucher>,
     ) -> Result<(), ChainFault>;
+}
+
+/// An attempt that ended and left the job open: the receipt of the one that closes it names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlierAttempt {
+    /// Its terms.
+    pub terms: Terms,
+    /// Cumulative values that were collected, oldest first.
+    pub collected: Vec<Amount>,
+    /// How it ended.
+    pub ending: Ending,
+    /// What it was paid for.
+    pub usage: Usage,
+    /// Owner of its node.
+    pub owner: Address,
 }
 
 /// The chain's news, in order, without gaps; a reorganisation is told before what replaced it.

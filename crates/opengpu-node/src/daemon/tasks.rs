@@ -9,11 +9,11 @@ use opengpu_store::raw_cid;
 use tokio::sync::Mutex;
 
 use super::Shared;
-use crate::artifacts::{Collection, JobFolder, blocking, collect, deliver, machine};
+use crate::artifacts::{Collection, JobFolder, blocking, collect, deliver, machine, passing};
 use crate::image::{ImageError, PreparedImage};
 use crate::meter::{UsageLine, UsageLog};
 use crate::ports::ChainFault;
-use crate::reactor::{Blame, Done, Effect, Gauge, JobRecord, TaskFault};
+use crate::reactor::{Blame, Collected, Done, Effect, Gauge, JobRecord, TaskFault};
 use crate::runtime::{ContainerId, RuntimeError, Sample};
 
 mod container;
@@ -107,6 +107,7 @@ impl Workshop {
             Effect::Resume => Done::Resumed(runtime.resume(container).await.map_err(TaskFault::from)),
             Effect::Kill(signal) => Done::Killed(runtime.kill(container, signal).await.map_err(TaskFault::from)),
             Effect::Collect {
+                attempt,
                 billed_millis,
                 cpu_millis,
                 egress_bytes,
@@ -120,7 +121,7 @@ impl Workshop {
                     egress_bytes,
                     memory_bytes: 0,
                 };
-                Done::Collected(self.collect(last, without_output).await)
+                Done::Collected(self.collect(attempt, last, without_output).await)
             }
             other => return self.transact(other).await,
         })
@@ -199,20 +200,20 @@ impl Workshop {
         })
     }
 
-    async fn collect(&self, last: UsageLine, without_output: bool) -> Result<crate::ports::Leavings, TaskFault> {
+    async fn collect(&self, attempt: u8, last: UsageLine, without_output: bool) -> Result<Collected, TaskFault> {
         // The file is written by `collect` from now on.
         self.gauges.lock().await.usage_log = None;
-        let output_limit = self.spec.resources.disk_bytes;
-        collect(
-            &self.depot,
-            &self.folder,
-            Collection {
-                last,
-                output_limit,
-                without_output,
-            },
-        )
-        .await
+        let collection = Collection {
+            last,
+            output_limit: self.spec.resources.disk_bytes,
+            without_output,
+        };
+        let leavings = collect(&self.depot, &self.folder, collection).await?;
+        let earlier = match attempt {
+            1 => Vec::new(),
+            _ => self.chain.earlier_attempts(self.job).await.map_err(passing)?,
+        };
+        Ok(Collected { leavings, earlier })
     }
 
     /// Keeps the receipt in the store, under the name that follows from its digest on chain.

@@ -5,7 +5,7 @@ use opengpu_core::order::{JobResult, Voucher};
 use opengpu_core::wire::{ApprovedResult, Refusal, ResultProposal, SignedStop, SignedVoucher, Step, VoucherProposal};
 
 use crate::image::PreparedImage;
-use crate::ports::{ChainFault, ChainNews, Leavings, Position};
+use crate::ports::{ChainFault, ChainNews, EarlierAttempt, Leavings, Position};
 use crate::runtime::{ContainerStatus, Sample, Signal};
 
 /// Something happened.
@@ -62,7 +62,7 @@ pub enum Done {
     /// The signal is sent.
     Killed(Result<(), TaskFault>),
     /// Output and logs are stored.
-    Collected(Result<Leavings, TaskFault>),
+    Collected(Result<Collected, TaskFault>),
     /// `settle` was sent.
     Settled(Result<(), ChainFault>),
     /// `submit` was sent.
@@ -71,6 +71,15 @@ pub enum Done {
     Answered(Result<(), ChainFault>),
     /// `contest` was sent.
     Contested(Result<(), ChainFault>),
+}
+
+/// What a result is made of besides how the program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collected {
+    /// Output and logs.
+    pub leavings: Leavings,
+    /// The job's attempts on other nodes, oldest first.
+    pub earlier: Vec<EarlierAttempt>,
 }
 
 /// What the gauges show.
@@ -136,8 +145,10 @@ pub enum Effect {
     Kill(Signal),
     /// Ask the signer for a voucher.
     ProposeVoucher(Box<VoucherProposal>),
-    /// Store output and logs.
+    /// Store output and logs, and read up on earlier attempts if this is not the first.
     Collect {
+        /// Which attempt this is, from 1.
+        attempt: u8,
         /// The last line of the usage log: milliseconds billed.
         billed_millis: u64,
         /// And CPU milliseconds.

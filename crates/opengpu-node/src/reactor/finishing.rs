@@ -2,13 +2,15 @@
 
 use opengpu_core::job::Usage;
 use opengpu_core::order::{JobResult, Outcome, Signable};
-use opengpu_core::receipt::{Closing, JobFacts, Logs, Measurements, NodeFacts, Receipt, ReceiptError, ResultFacts};
+use opengpu_core::receipt::{
+    self, Closing, JobFacts, Logs, Measurements, NodeFacts, Receipt, ReceiptError, ResultFacts,
+};
 use opengpu_core::wire::{ResultProposal, Step};
 
 use super::record::{End, JobRecord};
-use super::{Blame, Effect, Job, RETRY_MILLIS, Rules, Stage, Task, TaskFault};
+use super::{Blame, Collected, Effect, Job, RETRY_MILLIS, Rules, Stage, Task, TaskFault};
 use crate::clock::Now;
-use crate::ports::Leavings;
+use crate::ports::{EarlierAttempt, Leavings};
 
 /// A proposal that was not answered is posted again after this, milliseconds: gateways come back.
 const PROPOSE_RESULT_EVERY_MILLIS: u64 = 3_000;
@@ -24,6 +26,7 @@ impl Job {
         if self.live.schedule.begin(Task::Collect, now.boot()) {
             effects.push(Effect::Report(Step::Collecting));
             effects.push(Effect::Collect {
+                attempt: attempt.terms.attempt(),
                 billed_millis: end.usage.billed_millis,
                 cpu_millis: end.cpu_millis,
                 egress_bytes: end.usage.egress_bytes,
@@ -36,7 +39,7 @@ impl Job {
     pub(super) fn on_collected(
         &mut self,
         rules: &Rules,
-        outcome: Result<Leavings, TaskFault>,
+        outcome: Result<Collected, TaskFault>,
         now: &Now,
         effects: &mut Vec<Effect>,
     ) {
@@ -51,9 +54,10 @@ impl Job {
             return;
         };
         match outcome {
-            Ok(leavings) => {
+            Ok(Collected { leavings, earlier }) => {
                 let end = end.clone();
                 attempt.leavings = Some(leavings.clone());
+                attempt.earlier = earlier;
                 self.propose_result(rules, end, &leavings, now);
             }
             Err(fault) if fault.blame == Blame::User && !end.is_output_lost => {
@@ -182,7 +186,7 @@ impl JobRecord {
             gpus: rules.gpus.clone(),
         };
         let collected = attempt.collected();
-        let facts = JobFacts {
+        let mut facts = JobFacts {
             domain: rules.domain,
             order: &self.order.order,
             spec: &self.order.spec,
@@ -193,6 +197,8 @@ impl JobRecord {
             collected: &collected,
             node: &node,
         };
+        let earlier: Vec<_> = attempt.earlier.iter().map(|ended| ended.in_receipt(facts)).collect();
+        facts.earlier = &earlier;
         let receipt = Receipt::build(
             &facts,
             &Closing::Result(ResultFacts {
@@ -217,5 +223,22 @@ impl JobRecord {
         )?;
         let text = String::from_utf8_lossy(&receipt.canonical_json()?).into_owned();
         Ok((receipt.result()?, text))
+    }
+}
+
+impl EarlierAttempt {
+    /// As the receipt shows it. How many GPUs another node has is not on chain, so none are named.
+    fn in_receipt(&self, of_job: JobFacts<'_>) -> receipt::Attempt {
+        let node = NodeFacts {
+            owner: self.owner,
+            gpus: Vec::new(),
+        };
+        let facts = JobFacts {
+            terms: &self.terms,
+            collected: &self.collected,
+            node: &node,
+            ..of_job
+        };
+        facts.attempt(Some(self.ending), self.usage)
     }
 }

@@ -40,7 +40,7 @@ use opengpu_core::wire::Step;
 
 use crate::clock::Now;
 
-pub use event::{Blame, Done, Effect, Event, Gauge, TaskFault};
+pub use event::{Blame, Collected, Done, Effect, Event, Gauge, TaskFault};
 pub use record::JobRecord;
 use record::{Stage, Stop};
 use schedule::{Schedule, Task};

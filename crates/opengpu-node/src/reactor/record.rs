@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::PreparedImage;
 use crate::meter::Meter;
-use crate::ports::{Leavings, Position};
+use crate::ports::{EarlierAttempt, Leavings, Position};
 
 /// A job, from the bid on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub struct Attempt {
     pub vouchers: u32,
     /// Output and logs, once they are stored.
     pub leavings: Option<Leavings>,
+    /// The job's attempts on other nodes, once they were read up on.
+    pub earlier: Vec<EarlierAttempt>,
     /// How far the work is.
     pub stage: Stage,
 }
@@ -235,6 +237,7 @@ impl Attempt {
             newest: None,
             vouchers: 0,
             leavings: None,
+            earlier: Vec::new(),
             stage: Stage::Preparing,
         }
     }

@@ -12,7 +12,7 @@ use opengpu_core::wire::{ApprovedResult, SignedVoucher};
 use opengpu_core::{Address, B256};
 
 use crate::bidder::{Listing, Standing};
-use crate::ports::{Batch, Chain, ChainEvent, ChainFault, ChainFeed, ChainNews, Cursor, Position};
+use crate::ports::{Batch, Chain, ChainEvent, ChainFault, ChainFeed, ChainNews, Cursor, EarlierAttempt, Position};
 
 /// A block, and how often the feed looks.
 const BLOCK: Duration = Duration::from_millis(100);
@@ -94,6 +94,10 @@ impl Chain for FakeChain {
         } else {
             JobState::Matched
         })
+    }
+
+    async fn earlier_attempts(&self, _job: JobId) -> Result<Vec<EarlierAttempt>, ChainFault> {
+        refused()
     }
 
     async fn settle(&self, _at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault> {

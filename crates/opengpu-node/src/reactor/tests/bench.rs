@@ -18,7 +18,7 @@ use crate::clock::{BootId, Now};
 use crate::image::{Digest, ImageConfig, PreparedImage};
 use crate::ports::{ChainNews, Leavings, Position};
 use crate::reactor::record::Facts;
-use crate::reactor::{Done, Effect, Event, Gauge, Job, JobRecord, Rules};
+use crate::reactor::{Collected, Done, Effect, Event, Gauge, Job, JobRecord, Rules};
 use crate::runtime::{ContainerStatus, ExitOutcome, ExitRecord, Moment, Sample};
 
 /// The second of the match.
@@ -281,7 +281,7 @@ impl Bench {
 
     /// Output and logs are stored; gives the proposal that follows.
     pub(super) fn collected(&mut self) -> ResultProposal {
-        let effects = self.tell(Event::Done(Done::Collected(Ok(leavings()))));
+        let effects = self.tell(Event::Done(Done::Collected(Ok(collected()))));
         match effects.as_slice() {
             [Effect::ProposeResult(proposal)] => (**proposal).clone(),
             other => panic!("expected a proposal alone, got {other:?}"),
@@ -352,6 +352,13 @@ pub(super) fn leavings() -> Leavings {
         usage: CidText("bafyusage".to_owned()),
         log_root: Sha256Digest::of(b"log"),
         usage_root: Sha256Digest::of(b"usage"),
+    }
+}
+
+pub(super) fn collected() -> Collected {
+    Collected {
+        leavings: leavings(),
+        earlier: Vec::new(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! From the program's end to the chain's last word.
 
+use opengpu_core::Address;
+use opengpu_core::job::{Ending, Usage};
 use opengpu_core::order::{Outcome, Signable};
 use opengpu_core::receipt::Receipt;
 use opengpu_core::wire::ResultProposal;
 
 use super::bench::*;
-use crate::ports::{ChainFault, ChainNews};
-use crate::reactor::{Blame, Done, Effect, Event, TaskFault};
+use crate::ports::{ChainFault, ChainNews, EarlierAttempt};
+use crate::reactor::{Blame, Collected, Done, Effect, Event, TaskFault};
 use crate::runtime::{ContainerStatus, ExitOutcome};
 
 /// A job that completed after 2 s and whose result is proposed.
@@ -117,7 +119,7 @@ fn lost_container_is_nobodys_fault_and_closes_with_the_newest_voucher() {
     bench.after(1_000);
     let started_at = bench.moment();
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Lost { started_at }))));
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(leavings()))));
+    let effects = bench.tell(Event::Done(Done::Collected(Ok(collected()))));
     assert!(
         matches!(effects.as_slice(), [Effect::Submit { newest: Some(_), result, .. }] if result.billed_millis == 5_000)
     );
@@ -181,4 +183,33 @@ fn output_that_cannot_be_stored_is_left_out_and_the_log_is_kept() {
     );
     let result = bench.collected().result;
     assert_eq!((result.outcome, result.exit_code), (Outcome::UserFault, 125));
+}
+
+#[test]
+fn receipt_of_a_second_attempt_names_the_first_and_what_it_was_paid() {
+    let mut bench = Bench::running(1_000);
+    bench.exits(ExitOutcome::Code(0), false);
+    let first = EarlierAttempt {
+        terms: bench.position().terms,
+        collected: Vec::new(),
+        ending: Ending::Contested,
+        usage: Usage {
+            billed_millis: 7_000,
+            egress_bytes: 0,
+        },
+        owner: Address::repeat_byte(0xee),
+    };
+    let after_first = Collected {
+        earlier: vec![first],
+        ..collected()
+    };
+    let effects = bench.tell(Event::Done(Done::Collected(Ok(after_first))));
+    let [Effect::ProposeResult(proposal)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let receipt = Receipt::from_canonical_json(proposal.receipt.as_bytes()).unwrap();
+    assert_eq!(receipt.attempts.len(), 2);
+    assert_eq!(receipt.attempts[0].owner, Address::repeat_byte(0xee));
+    // A base unit a second: 7 of the first, nothing yet of the second.
+    assert_eq!((receipt.attempts[0].split.paid.0, receipt.payment.paid.0), (7, 7));
 }

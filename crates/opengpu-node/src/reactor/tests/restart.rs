@@ -136,6 +136,6 @@ fn reboot_ends_the_measuring_and_the_newest_voucher_is_what_is_due() {
     assert_eq!(effects, [Effect::ReadStatus]);
     let started_at = bench.moment();
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Lost { started_at }))));
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(leavings()))));
+    let effects = bench.tell(Event::Done(Done::Collected(Ok(collected()))));
     assert!(matches!(effects.as_slice(), [Effect::Submit { result, .. }] if result.billed_millis == 5_000));
 }

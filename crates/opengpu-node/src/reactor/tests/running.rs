@@ -164,7 +164,7 @@ fn input_that_is_not_there_yet_is_asked_for_again_until_the_promise_is_broken() 
     bench.tell(Event::Done(Done::Prepared(Err(fault(Blame::Passing)))));
     bench.after(30_000);
     // Nobody can tell whose fault it was: the node closes alone, without pay.
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(leavings()))));
+    let effects = bench.tell(Event::Done(Done::Collected(Ok(collected()))));
     assert!(matches!(effects.as_slice(), [Effect::Submit { newest: None, result, .. }] if result.billed_millis == 0));
 }
 
