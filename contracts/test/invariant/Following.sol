@@ -63,7 +63,9 @@ abstract contract Following is World {
             bondChanges[node].push(BondChange(block.timestamp, bondInBooks[node], amount));
             bondInBooks[node] -= amount;
             madeGoodTotal += amount;
-            _rule(_madeGoodInADay(node) * 100 <= _highestBondInADay(node), "makeGoodWithinOnePercentADay");
+            // Of the bond as it was before any of them: what left in these hours counts as having been there.
+            uint256 sum = _madeGoodInADay(node);
+            _rule(sum * 100 <= _highestBondInADay(node) + sum, "makeGoodWithinOnePercentADay");
         }
     }
 
