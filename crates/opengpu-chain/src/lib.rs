@@ -32,7 +32,14 @@
 //! # }
 //! ```
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "a test that cannot go on should panic"
+    )
+)]
 
 mod bindings;
 pub mod client;

@@ -1,7 +1,7 @@
 //! Copies of a local chain's state on disk, each complete or not there.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{DynProvider, Provider as _};
 use flate2::read::GzDecoder;
-use opengpu_core::B256;
+use opengpu_core::{B256, U256};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -75,6 +75,21 @@ impl Copies {
             .and_then(|folder| folder.sync_all())
             .map_err(io_error(&self.folder))
     }
+}
+
+/// The chain's clock in a copy, unix seconds; `None` for a copy that cannot be read.
+pub(super) fn clock_of(copy: &Path) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct State {
+        block: Block,
+    }
+    #[derive(serde::Deserialize)]
+    struct Block {
+        timestamp: U256,
+    }
+    let file = File::open(copy).ok()?;
+    let state: State = serde_json::from_reader(BufReader::new(file)).ok()?;
+    u64::try_from(state.block.timestamp).ok()
 }
 
 /// The newest block, which names all that happened before it.

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
+use super::copies::clock_of;
 use super::{DevnetConfig, DevnetError};
 
 /// How many of the newest blocks can be undone by `anvil_reorg` or asked about: enough for the deepest reorg we test (64).
@@ -94,9 +96,19 @@ fn command(config: &DevnetConfig, port: u16, load: Option<&Path>) -> Command {
         .kill_on_drop(true);
     if let Some(path) = load {
         command.arg("--load-state").arg(path);
+        // A chain whose clock was moved forward would fall back to the machine's clock, and blocks would go back in time.
+        if let Some(clock) = clock_of(path).filter(|clock| *clock > unix_now()) {
+            command.args(["--timestamp", &clock.to_string()]);
+        }
     }
     die_with_parent(&mut command);
     command
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(target_os = "linux")]

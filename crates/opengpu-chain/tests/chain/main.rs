@@ -1,6 +1,10 @@
 //! The chain crate against the real anvil: no part of the chain is simulated.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should panic"
+)]
 
 mod devnet;
 mod faults;
