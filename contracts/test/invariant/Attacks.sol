@@ -219,8 +219,8 @@ abstract contract Attacks is JobHandlers {
         Progress memory p = job.progress;
         uint256 kind = _at(seed, 1) % 6;
         if (kind == 0) t.escrow += uint128(1 + _at(seed, 2) % 1e30);
-        else if (kind == 1) t.payee = stranger;
-        else if (kind == 2) t.payer = stranger;
+        else if (kind == 1) t.payee = address(0xdead);
+        else if (kind == 2) t.payer = address(0xdead);
         else if (kind == 3) t.token = tokens[0] == t.token ? tokens[1] : tokens[0];
         else if (kind == 4) p.value += 1;
         else p.billedMillis += 1;
@@ -283,6 +283,7 @@ abstract contract Attacks is JobHandlers {
         Answer answer = [Answer.No, Answer.Revert, Answer.Burn, Answer.Bomb, Answer.Short, Answer.Lie][kind];
         oddPayer.setAnswer(answer);
         Order memory o = _order(seed, 0);
+        if (o.maxSeconds == 0) return; // that payer had nothing to order with
         (o.token, o.maxCost, o.claimable, o.verifyLevel) = (tokens[0], 1, true, 0);
         bytes memory data;
         if (answer == Answer.Lie) {
