@@ -29,7 +29,7 @@ pub(crate) struct Global {
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
     /// Network of the config file; `local` is the one `opengpu up` starts
-    #[arg(long, global = true, value_name = "NAME", env = "OPENGPU_NETWORK")]
+    #[arg(long, global = true, value_name = "NAME", env = "OPENGPU_NETWORK", hide_env_values = true)]
     pub(crate) network: Option<String>,
     /// Say more on stderr; twice: even more
     #[arg(long, short, global = true, action = ArgAction::Count)]
@@ -170,7 +170,7 @@ pub(crate) struct Run {
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
     /// Name for people
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) name: String,
     /// Leave after the match; the gateway's agent goes on signing
     #[arg(long, conflicts_with = "self_sign")]

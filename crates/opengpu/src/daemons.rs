@@ -24,7 +24,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
         Failure::usage(format_args!("cannot read {}: {error}", path.display())).hint("--config names a TOML file")
     })?;
     toml::from_str(&text).map_err(|error| {
-        Failure::usage(format_args!("{}: {}", path.display(), error.message())).hint("docs/ describes each key of the file")
+        Failure::usage(format_args!("{}: {}", path.display(), error.message())).hint("`opengpu up` writes one for each role to compare with, in networks/local of the home folder")
     })
 }
 

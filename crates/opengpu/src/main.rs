@@ -1,4 +1,5 @@
 //! The one binary: helpers of the container runtime first, then the command line.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic"))]
 
 mod args;
 mod client;
@@ -93,15 +94,16 @@ fn usage_failure(text: &str) -> Failure {
     let mut hint = None;
     for part in text.split("\n\n") {
         let part = part.trim();
-        if let Some(tip) = part.strip_prefix("tip: ") {
-            hint.get_or_insert_with(|| tip.to_owned());
+        if let Some(tips) = part.strip_prefix("tip: ") {
+            let first = tips.split("tip: ").next().unwrap_or(tips);
+            hint.get_or_insert_with(|| first.trim().to_owned());
         } else if let Some(usage) = part.strip_prefix("Usage: ") {
             hint.get_or_insert_with(|| format!("usage: {usage}"));
         } else if !part.starts_with("For more information") {
             message = format!("{message} {part}");
         }
     }
-    Failure::usage(message.trim()).hint(hint.unwrap_or_else(|| "`opengpu --help` lists the commands".to_owned()))
+    Failure::usage(message.trim()).hint(hint.unwrap_or_else(|| "the same command with --help says what it takes".to_owned()))
 }
 
 #[cfg(test)]

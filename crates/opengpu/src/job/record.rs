@@ -84,7 +84,7 @@ impl Records {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::job::plan::Parties;
     use clap::Parser;
@@ -96,7 +96,7 @@ pub(crate) mod tests {
     use opengpu_core::{Address, U256};
 
     /// A record whose job differs by `salt`.
-    pub(crate) fn record(salt: u64) -> JobRecord {
+    fn record(salt: u64) -> JobRecord {
         let cli = crate::args::Cli::try_parse_from(["opengpu", "run", "img"]).unwrap();
         let crate::args::Command::Run(run) = cli.command else { panic!("not run") };
         let wish = crate::job::plan::Wish::from_args(&run).unwrap();
