@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A chain that only grows empty blocks is copied this rarely; all it would lose is time.
 const COPY_IDLE_CHAIN_EVERY: Duration = Duration::from_secs(30);
 /// A copy may take this part of the time at most (one n-th), so that a chain of days does not keep the machine busy.
-const COPYING_SHARE: u32 = 10;
+const COPYING_SHARE: u32 = 4;
 /// A copy during which a block was mined is thrown away and taken again, this often.
 const TRIES: usize = 20;
 

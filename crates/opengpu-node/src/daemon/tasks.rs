@@ -138,6 +138,7 @@ impl Workshop {
                 newest,
             } => {
                 self.keep_receipt(&receipt).await;
+                self.offer_receipt(&receipt).await;
                 Done::Submitted(self.told("submit", chain.submit(&at, &result, newest.as_deref()).await))
             }
             Effect::Answer { at, declared, newer } => {
@@ -226,6 +227,17 @@ impl Workshop {
         });
         if let Err(fault) = kept.await {
             tracing::warn!(job = %self.job, reason = fault.reason, "the receipt is not in the store");
+        }
+    }
+
+    /// Gives the receipt to the gateways, where the payer looks for it: no signer was there to take it. One that cannot
+    /// be reached now goes without; this node's own store has it.
+    async fn offer_receipt(&self, receipt: &str) {
+        let cid = raw_cid(receipt.as_bytes());
+        for gateway in &self.gateways {
+            if let Err(fault) = gateway.upload(self.job, &self.depot.store, &cid).await {
+                tracing::warn!(job = %self.job, %fault, "a gateway did not take the receipt");
+            }
         }
     }
 
