@@ -59,7 +59,8 @@ contract NodeRegistry is ERC721, INodeRegistry {
         uint64 unbondsAt;
     }
 
-    struct PendingListPrice {
+    /// @dev The list price the owner set last. `from` 0: this owner never set one.
+    struct NewestListPrice {
         uint64 listPrice;
         uint64 from;
     }
@@ -94,7 +95,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
     mapping(uint256 node => Record) private _records;
     mapping(uint256 node => Stake) private _stakes;
     mapping(uint256 node => UnbondRequest) private _unbondRequests;
-    mapping(uint256 node => PendingListPrice) private _pendingListPrices;
+    mapping(uint256 node => NewestListPrice) private _newestListPrices;
     mapping(uint256 node => Faults) private _faults;
     mapping(uint256 node => Machine) private _machines;
 
@@ -151,15 +152,12 @@ contract NodeRegistry is ERC721, INodeRegistry {
     function setListPrice(uint256 node, uint64 listPrice) external onlyOwner(node) {
         uint64 current = _applyListPrice(node);
         Offer storage offer = _offers[node];
-        bool isRaise = current != 0 && listPrice > current;
+        bool isRaise = listPrice > current && _newestListPrices[node].from != 0;
         offer.hasPendingListPrice = isRaise;
         uint64 from = uint64(block.timestamp);
-        if (isRaise) {
-            from += RAISE_SECONDS;
-            _pendingListPrices[node] = PendingListPrice({listPrice: listPrice, from: from});
-        } else {
-            offer.listPrice = listPrice;
-        }
+        if (isRaise) from += RAISE_SECONDS;
+        else offer.listPrice = listPrice;
+        _newestListPrices[node] = NewestListPrice({listPrice: listPrice, from: from});
         emit ListPriceSet(node, current, listPrice, from);
     }
 
@@ -294,6 +292,8 @@ contract NodeRegistry is ERC721, INodeRegistry {
         if (standing == Standing.Success) record.successes += 1;
         else if (standing == Standing.Fail) record.fails += 1;
         else if (standing == Standing.Neutral) record.neutrals += 1;
+        // After a fail the tier is earned anew, from a record that has it; promotion is a call anyone may make.
+        if (standing == Standing.Fail) _offers[node].tier = 0;
         if (isCounted) {
             record.counted += 1;
             record.earnedUsdMicros = usdMicros > type(uint64).max - record.earnedUsdMicros ? type(uint64).max : record.earnedUsdMicros + usdMicros;
@@ -311,9 +311,9 @@ contract NodeRegistry is ERC721, INodeRegistry {
     /// @dev Makes a raise that has matured the list price; the list price as it stands.
     function _applyListPrice(uint256 node) private returns (uint64 listPrice) {
         Offer storage offer = _offers[node];
-        PendingListPrice memory pending = _pendingListPrices[node];
-        if (offer.hasPendingListPrice && block.timestamp >= pending.from) {
-            offer.listPrice = pending.listPrice;
+        NewestListPrice memory newest = _newestListPrices[node];
+        if (offer.hasPendingListPrice && block.timestamp >= newest.from) {
+            offer.listPrice = newest.listPrice;
             offer.hasPendingListPrice = false;
         }
         return offer.listPrice;
@@ -341,7 +341,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         delete _offers[tokenId];
         _offers[tokenId].payee = to;
         delete _unbondRequests[tokenId];
-        delete _pendingListPrices[tokenId];
+        delete _newestListPrices[tokenId];
         _setUser(tokenId, address(0), 0);
     }
 
@@ -369,14 +369,14 @@ contract NodeRegistry is ERC721, INodeRegistry {
     /// @inheritdoc INodeRegistry
     function nodeOf(uint256 node) external view returns (Node memory result) {
         Offer memory offer = _offers[node];
-        PendingListPrice memory pending = _pendingListPrices[node];
-        bool isPending = offer.hasPendingListPrice && block.timestamp < pending.from;
+        NewestListPrice memory newest = _newestListPrices[node];
+        bool isPending = offer.hasPendingListPrice && block.timestamp < newest.from;
         result.owner = ownerOf(node);
         result.operator = userOf(node);
         result.payee = offer.payee;
-        result.listPrice = offer.hasPendingListPrice && !isPending ? pending.listPrice : offer.listPrice;
-        result.pendingListPrice = isPending ? pending.listPrice : 0;
-        result.listPriceFrom = isPending ? pending.from : 0;
+        result.listPrice = offer.hasPendingListPrice && !isPending ? newest.listPrice : offer.listPrice;
+        result.pendingListPrice = isPending ? newest.listPrice : 0;
+        result.listPriceFrom = isPending ? newest.from : 0;
         result.tier = offer.tier;
         result.isDraining = offer.isDraining;
         result.isSuspended = offer.isSuspended;

@@ -125,7 +125,8 @@ interface INodeRegistry is IERC721, IERC4907 {
     /// @param payee Zero: the owner.
     function setPayee(uint256 node, address payee) external;
 
-    /// @notice Sets the highest hourly price the node may bid. By the owner. The first price and a lower one count at once, a higher one after a day.
+    /// @notice Sets the highest hourly price the node may bid. By the owner. An owner's first price and a lower one count at once, a higher one after a
+    /// day, also from 0.
     /// @param node The node.
     /// @param listPrice Millionths of a USD per hour.
     function setListPrice(uint256 node, uint64 listPrice) external;
@@ -165,7 +166,7 @@ interface INodeRegistry is IERC721, IERC4907 {
     /// @return listPrice Millionths of a USD per hour.
     function openJob(uint256 node) external returns (address operator, address payee, uint8 tier, uint64 listPrice);
 
-    /// @notice Counts the end of an attempt. By Cloudverse.
+    /// @notice Counts the end of an attempt; a fail lowers the tier to T0. By Cloudverse.
     /// @param node The node.
     /// @param standing How it counts.
     /// @param isCounted Whether it is co-signed and worth at least 1 USD.

@@ -124,6 +124,22 @@ contract NodeRegistryTest is Fixture {
         _match();
     }
 
+    function test_ARaiseFromZeroTakesADayToo() public {
+        vm.startPrank(owner);
+        registry.setListPrice(node, 0);
+        registry.setListPrice(node, 1_000_000);
+        assertEq(registry.nodeOf(node).listPrice, 0);
+        assertEq(registry.nodeOf(node).pendingListPrice, 1_000_000);
+        vm.warp(block.timestamp + 1 days);
+        assertEq(registry.nodeOf(node).listPrice, 1_000_000);
+        registry.setListPrice(node, 0);
+        registry.transferFrom(owner, stranger, node);
+        vm.stopPrank();
+        vm.prank(stranger);
+        registry.setListPrice(node, 2_000_000);
+        assertEq(registry.nodeOf(node).listPrice, 2_000_000);
+    }
+
     function test_ALowerPriceDropsAPendingRaise() public {
         vm.startPrank(owner);
         registry.setListPrice(node, 20e6);
