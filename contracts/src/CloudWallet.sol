@@ -183,7 +183,7 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
         return budget != 0 && _budgets[budget].payer == payer ? _budgets[budget].key : address(0);
     }
 
-    /// @dev Debits a budget and all above it. `jobTotal` is the job's escrow after this spending.
+    /// @dev Debits a budget and all above it. `jobTotal` is all that was ever locked for the job, this spending included.
     function _spendBudget(uint256 budget, address payer, address token, uint128 amount, uint256 jobTotal) internal {
         if (budget == 0) return;
         Budget storage leaf = _budgets[budget];

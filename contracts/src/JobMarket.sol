@@ -25,7 +25,14 @@ abstract contract JobMarket is JobRules {
     uint256 private constant COUNTED_USD_MICROS = 1e6;
     uint64 private constant NEVER = type(uint64).max;
 
+    /// @notice What the earlier attempts of a rematched job took of what it may have in all.
+    struct Earlier {
+        uint128 paid;
+        uint128 billedSeconds;
+    }
+
     mapping(bytes32 digest => bool) private _usedExtensions;
+    mapping(bytes32 jobId => Earlier) private _earlier;
 
     // ------------------------------------------------------------------------------------------------------------------- matching and extending
 
@@ -66,18 +73,22 @@ abstract contract JobMarket is JobRules {
         Job memory job = _load(jobIdOf(order), terms, progress, JobState.Interrupted);
         _requireBefore(job.since + REMATCH_SECONDS);
         if (!order.claimable) _requirePayerOrSigner(job);
-        Progress memory earlier = job.progress;
+        Progress memory ended = job.progress;
         address owner = INodeRegistry(nodeRegistry).ownerOf(bid.node);
-        if (owner == earlier.earlierOwner1 || owner == earlier.earlierOwner2 || owner == earlier.earlierOwner3) {
+        if (owner == ended.earlierOwner1 || owner == ended.earlierOwner2 || owner == ended.earlierOwner3) {
             revert JobMarket_OwnerHadAttempt(owner);
         }
-        uint128 escrowLeft = _escrowLeft(job, earlier.value);
-        uint256 secondsLeft = _secondsLeft(job, earlier.billedMillis);
-        earlier.value = 0;
-        earlier.billedMillis = 0;
+        uint128 escrowLeft = _escrowLeft(job, ended.value);
+        uint256 secondsLeft = _secondsLeft(job, ended.billedMillis);
+        Earlier memory earlier = _earlier[job.id];
+        earlier.paid += job.terms.escrow - escrowLeft;
+        earlier.billedSeconds += uint128(job.terms.limits.maxSeconds() - secondsLeft);
+        ended.value = 0;
+        ended.billedMillis = 0;
         _fixTerms(job, order, bid, bidSig, escrowLeft, secondsLeft);
 
         // Effect
+        _earlier[job.id] = earlier;
         _enter(job, JobState.Matched);
         emit Rematched(job.id, bid.node, job.terms.payer, job.terms, job.progress);
     }
@@ -98,14 +109,15 @@ abstract contract JobMarket is JobRules {
         _requireKey(next.operator, digest, operatorSig);
         next.escrow += ext.addCost;
         uint256 maxSeconds = next.limits.maxSeconds() + ext.addSeconds;
-        _requireRange("maxSeconds", maxSeconds, 1, MAX_JOB_SECONDS);
+        Earlier memory earlier = _earlier[job.id];
+        _requireRange("maxSeconds", maxSeconds + earlier.billedSeconds, 1, MAX_JOB_SECONDS);
         next.limits = next.limits.withMaxSeconds(maxSeconds);
         if (INodeRegistry(nodeRegistry).tierOf(next.node) == 0) _requireT0Cap(next.token, next.escrow);
 
         // Effect
         _usedExtensions[digest] = true;
         _update(job);
-        _spendBudget(next.budget, next.payer, next.token, ext.addCost, next.escrow);
+        _spendBudget(next.budget, next.payer, next.token, ext.addCost, uint256(next.escrow) + earlier.paid);
         _debit(next.payer, next.token, ext.addCost);
         emit Extended(job.id, next.node, next.payer, ext.addCost, ext.addSeconds, next);
     }
@@ -209,7 +221,10 @@ abstract contract JobMarket is JobRules {
     ) external {
         // Check
         Job memory job = _load(result.jobId, terms, progress, JobState.None);
-        if (job.state == JobState.Disputed) revert JobMarket_StateIs(job.id, job.state);
+        // An attempt that is over was counted when it was interrupted. A hardware fault sent again would only take the payer's hour to rematch away.
+        bool isOver = job.state == JobState.Interrupted;
+        bool isRefused = job.state == JobState.Disputed || (isOver && result.outcome == uint8(Ending.HardwareFault));
+        if (isRefused) revert JobMarket_StateIs(job.id, job.state);
         _requireRange("rating", rating, 0, 5);
         uint256 value = _requireResult(job, result);
         if (value < job.progress.value) revert JobMarket_ValueBelowCollected(value, job.progress.value);
@@ -217,14 +232,13 @@ abstract contract JobMarket is JobRules {
         _requireKey(job.terms.operator, digest, operatorSig);
         _requireKey(job.terms.signer, _hashTypedDataV4(Messages.hashApprove(digest, rating)), signerSig);
 
-        // Effect. An interrupted attempt was counted when it was interrupted.
+        // Effect
         Settlement memory settlement = _settlementOf(Ending(result.outcome), value, result.billedMillis, result.egressBytes);
         settlement.rating = rating;
         settlement.readyAfterSeconds = result.readyAfterSeconds;
         settlement.receiptDigest = result.receiptDigest;
-        bool isCounted = job.state == JobState.Interrupted;
-        if (!isCounted) _count(job, settlement.ending, value);
-        _end(job, settlement, !isCounted && settlement.ending == Ending.HardwareFault);
+        if (!isOver) _count(job, settlement.ending, value);
+        _end(job, settlement, settlement.ending == Ending.HardwareFault);
     }
 
     /// @inheritdoc IJobMarket
@@ -241,9 +255,8 @@ abstract contract JobMarket is JobRules {
         _requireBefore(_lastDeadline(job));
         _requireNode(job);
         _requireResult(job, result);
-        (uint256 value, uint256 millis) = _shownValue(job, voucher, operatorSig, signerSig);
-        bool hasVoucher = voucher.seq != 0;
-        if (result.billedMillis != (hasVoucher ? voucher.billedMillis : 0) || result.egressBytes != (hasVoucher ? voucher.egressBytes : 0)) {
+        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, voucher, operatorSig, signerSig);
+        if (result.billedMillis != (voucher.seq == 0 ? 0 : voucher.billedMillis) || result.egressBytes != egressBytes) {
             revert JobMarket_TotalsDiffer();
         }
 
@@ -295,11 +308,11 @@ abstract contract JobMarket is JobRules {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Matched);
         _requireSince(_lastDeadline(job));
-        (uint256 value, uint256 millis) = _shownValue(job, voucher, operatorSig, signerSig);
-        if (_isByPanel(job)) (value, millis) = (0, 0);
+        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, voucher, operatorSig, signerSig);
+        if (_isByPanel(job)) (value, millis, egressBytes) = (0, 0, 0);
 
         // Effect
-        _endNeutral(job, _settlementOf(Ending.Expired, value, millis, voucher.egressBytes), false);
+        _endNeutral(job, _settlementOf(Ending.Expired, value, millis, egressBytes), false);
     }
 
     // ---------------------------------------------------------------------------------------------------------------------------------- faults
@@ -319,19 +332,21 @@ abstract contract JobMarket is JobRules {
         _requirePayerOrSigner(job);
         _requireSince(job.progress.reportableFrom);
         uint256 value;
+        Voucher memory declared; // none is emitted as none, whatever its other fields: nobody signed them
         if (voucher.seq == 0) {
             _requireSince(job.terms.limits.matchedAt() + job.terms.limits.readyWithinSeconds());
         } else {
             _requireVoucher(job, voucher, operatorSig, signerSig);
             value = _valueOf(job, _countedMillis(job, voucher.durableMillis), voucher.durableEgressBytes);
             job.progress.declared = Messages.hashVoucher(voucher);
+            declared = voucher;
         }
         if (value < job.progress.value) revert JobMarket_ValueBelowCollected(value, job.progress.value);
 
         // Effect
         job.progress.reportedAt = uint64(block.timestamp);
         _enter(job, JobState.Reported);
-        emit FaultReported(jobId, job.terms.node, job.terms.payer, msg.sender, voucher, job.progress);
+        emit FaultReported(jobId, job.terms.node, job.terms.payer, msg.sender, declared, job.progress);
     }
 
     /// @inheritdoc IJobMarket
@@ -377,8 +392,8 @@ abstract contract JobMarket is JobRules {
         _requireBefore(_responseDeadline(job));
         _requireNode(job);
         _requireDeclared(job, declared);
-        (uint256 value, uint256 millis) = _shownValue(job, voucher, operatorSig, signerSig);
-        Settlement memory settlement = _settlementOf(Ending.Contested, value, millis, voucher.egressBytes);
+        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, voucher, operatorSig, signerSig);
+        Settlement memory settlement = _settlementOf(Ending.Contested, value, millis, egressBytes);
         if (declared.seq != 0) {
             millis = _countedMillis(job, declared.billedMillis);
             value = _valueOf(job, millis, declared.egressBytes);
@@ -402,10 +417,12 @@ abstract contract JobMarket is JobRules {
         _requireDeclared(job, declared);
         uint256 value;
         uint256 millis;
+        uint256 egressBytes;
         uint256 asked = job.terms.computePerHour / 4;
         if (declared.seq != 0) {
             millis = _countedMillis(job, declared.durableMillis);
-            value = _valueOf(job, millis, declared.durableEgressBytes);
+            egressBytes = declared.durableEgressBytes;
+            value = _valueOf(job, millis, egressBytes);
             asked = job.terms.escrow / 10;
             if (asked > job.terms.computePerHour) asked = job.terms.computePerHour;
         }
@@ -417,7 +434,7 @@ abstract contract JobMarket is JobRules {
         // Effect
         if (makeGood != 0) _credit(job.terms.payer, openToken, makeGood);
         emit Faulted(jobId, job.terms.node, job.terms.payer, asked, makeGood);
-        _end(job, _settlementOf(Ending.Unanswered, value, millis, declared.durableEgressBytes), true);
+        _end(job, _settlementOf(Ending.Unanswered, value, millis, egressBytes), true);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- effects
@@ -482,6 +499,7 @@ abstract contract JobMarket is JobRules {
         if (settlement.value < progress.value) {
             settlement.value = progress.value;
             settlement.billedMillis = progress.billedMillis;
+            settlement.egressBytes = 0; // progress does not carry it; the last Collected names it
         }
         Pricing.Split memory moved = _pay(job, progress.value, settlement.value);
         settlement.quotedSeconds = uint32(terms.limits.quotedSeconds());

@@ -172,16 +172,17 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
         return job.terms.limits.verifyLevel() == VERIFY_BY_PANEL;
     }
 
-    /// @dev Cumulative value and usage of a voucher that is shown, 0 when none is.
+    /// @dev Cumulative value and usage of a voucher that is shown. All 0 when none is, whatever its other fields: nobody signed them.
     function _shownValue(Job memory job, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
         internal
         view
-        returns (uint256 value, uint256 millis)
+        returns (uint256 value, uint256 millis, uint256 egressBytes)
     {
-        if (voucher.seq == 0) return (0, 0);
+        if (voucher.seq == 0) return (0, 0, 0);
         _requireVoucher(job, voucher, operatorSig, signerSig);
         millis = _countedMillis(job, voucher.billedMillis);
-        value = _valueOf(job, millis, voucher.egressBytes);
+        egressBytes = voucher.egressBytes;
+        value = _valueOf(job, millis, egressBytes);
     }
 
     /// @dev Milliseconds count up to the time since the match and up to the attempt's limit.

@@ -8,7 +8,7 @@ import {Terms, Progress, Settlement, JobState} from "../libraries/JobTerms.sol";
 /// @notice Happy path: {matchOrder} and {settle}. Everything between is signatures. Every state has a deadline and a call anyone may make after it.
 /// @dev Terms and progress passed in must be the ones the last events showed: {Matched} or {Rematched} gives the terms, {Extended} replaces them, the
 /// other events say how progress changed. Signatures are 64 (EIP-2098) or 65 bytes; a party that sends the call itself passes an empty one. A voucher
-/// with `seq` 0 means "none". Parties act while `now < deadline`, anyone from `now >= deadline` on.
+/// with `seq` 0 means "none": its other fields count nowhere. Parties act while `now < deadline`, anyone from `now >= deadline` on.
 interface IJobMarket {
     /// @notice An order was matched: its escrow is locked. Progress is all zero, the attempt is 1.
     event Matched(bytes32 indexed jobId, uint256 indexed node, address indexed payer, Terms terms);
@@ -19,6 +19,7 @@ interface IJobMarket {
     /// @notice A running attempt got more escrow and time. `terms` replaces the former ones; progress is unchanged.
     event Extended(bytes32 indexed jobId, uint256 indexed node, address indexed payer, uint128 addCost, uint32 addSeconds, Terms terms);
     /// @notice A voucher was cashed. Progress: `value` and `billedMillis` are the ones given here, the rest is unchanged. Parts are what this call moved.
+    /// An ending that shows usage worth less than was collected has this value and `billedMillis` and `egressBytes` 0: take its egress from here.
     event Collected(
         bytes32 indexed jobId,
         uint256 indexed node,
@@ -31,7 +32,7 @@ interface IJobMarket {
         uint128 stakersPart,
         uint128 treasuryPart
     );
-    /// @notice The payer's side reported a fault and declared its newest voucher (`seq` 0: none).
+    /// @notice The payer's side reported a fault and declared its newest voucher (all zero: none).
     event FaultReported(bytes32 indexed jobId, uint256 indexed node, address indexed payer, address by, Voucher declared, Progress progress);
     /// @notice A newer voucher was shown. `isOver`: it was signed after the report, which is over; else it replaces the declared one.
     event FaultAnswered(bytes32 indexed jobId, uint256 indexed node, address indexed payer, bool isOver, Voucher voucher, Progress progress);
@@ -121,7 +122,8 @@ interface IJobMarket {
     function collect(Terms calldata terms, Progress calldata progress, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
         external;
 
-    /// @notice Adds escrow and time to a running attempt. By anyone who has both signatures.
+    /// @notice Adds escrow and time to a running attempt. A budget's `perJob` and the 30 days hold over all attempts of the job. By anyone who has both
+    /// signatures.
     /// @param terms The job's terms.
     /// @param progress The job's progress.
     /// @param ext The extension; `addCost` or `addSeconds` may be 0.
@@ -131,7 +133,7 @@ interface IJobMarket {
         external;
 
     /// @notice Closes an attempt by a result both sides signed: pays, refunds, counts. A hardware fault (outcome 4) interrupts instead while another
-    /// attempt is possible. By anyone.
+    /// attempt is possible; an interrupted job takes every outcome but another hardware fault, whose replay would close it. By anyone.
     /// @param terms The job's terms.
     /// @param progress The job's progress.
     /// @param result The result.

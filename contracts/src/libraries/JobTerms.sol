@@ -71,7 +71,7 @@ struct Settlement {
     Ending ending;
     uint8 rating; // 0 none, 1..5
     uint64 billedMillis; // paid usage of the attempt
-    uint64 egressBytes;
+    uint64 egressBytes; // 0 when what was shown is worth less than was collected: then the last Collected has it
     uint32 readyAfterSeconds; // 0 when no result says
     uint32 quotedSeconds; // from the bid
     uint128 value; // of the whole attempt, before discount

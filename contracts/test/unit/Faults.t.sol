@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
 import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
-import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
+import {Ending, JobState, Progress} from "../../src/libraries/JobTerms.sol";
 import {Order, Voucher} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
 
@@ -45,6 +45,16 @@ contract FaultsTest is Fixture {
         cloud.reportFault(jobId, terms, progress, _none(), "", "");
         _sync();
         _assertState(JobState.Reported);
+    }
+
+    function test_AReportWithoutVoucherIsEmittedWithoutNumbersNobodySigned() public {
+        _match();
+        vm.warp(block.timestamp + 300);
+        Progress memory expected = progress;
+        expected.reportedAt = uint64(block.timestamp);
+        vm.expectEmit(address(cloud));
+        emit IJobMarket.FaultReported(jobId, node, payer.addr, signer.addr, _none(), expected);
+        _report(_unsignedNone());
     }
 
     function test_RevertWhen_AReportDeclaresLessThanWasCollected() public {
@@ -277,6 +287,24 @@ contract FaultsTest is Fixture {
         assertEq(partsPaid + refunded, ESCROW);
     }
 
+    function test_AVoucherOfNothingBringsNoNumbersIntoAnEnding() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            _match();
+            vm.warp(block.timestamp + 300);
+            _report(_none());
+            if (i == 0) {
+                _contest(_none(), _unsignedNone());
+            } else {
+                vm.warp(block.timestamp + WINDOW);
+                _resolve(_unsignedNone());
+            }
+            _assertState(JobState.Interrupted);
+            assertEq(settlement.value, 0);
+            assertEq(settlement.billedMillis, 0);
+            assertEq(settlement.egressBytes, 0);
+        }
+    }
+
     function test_OnlyTheNodeContests() public {
         _match();
         vm.warp(block.timestamp + 300);
@@ -332,6 +360,20 @@ contract FaultsTest is Fixture {
         assertEq(refunded, ESCROW);
     }
 
+    function test_AFailLowersTheTierAndNothingElseDoes() public {
+        Ending[4] memory outcomes = [Ending.Completed, Ending.Stopped, Ending.UserFault, Ending.HardwareFault];
+        for (uint256 i = 0; i < 4; ++i) {
+            _setTier(2);
+            _match();
+            vm.warp(block.timestamp + 100);
+            _settle(_result(60_000, outcomes[i]));
+            assertEq(registry.tierOf(node), outcomes[i] == Ending.HardwareFault ? 0 : 2);
+        }
+        _setTier(2);
+        _fault();
+        assertEq(registry.tierOf(node), 0);
+    }
+
     function test_ThreeUnansweredFaultsInADaySuspendUntilTheOwnerResumes() public {
         for (uint256 i = 0; i < 3; ++i) {
             assertFalse(registry.nodeOf(node).isSuspended);
@@ -352,6 +394,24 @@ contract FaultsTest is Fixture {
             vm.warp(block.timestamp + 12 hours);
         }
         assertFalse(registry.nodeOf(node).isSuspended);
+    }
+
+    /// @dev "None" with numbers in the fields that nobody signed.
+    function _unsignedNone() private view returns (Voucher memory v) {
+        v = _voucher(0, 1000);
+        v.egressBytes = 1 << 40;
+        v.durableEgressBytes = 1 << 39;
+        v.usageRoot = keccak256("usage");
+    }
+
+    /// @dev Nothing raises a tier yet, so it is written where the registry reads it: above payee and list price.
+    function _setTier(uint8 tier) private {
+        vm.record();
+        registry.tierOf(node);
+        (bytes32[] memory reads,) = vm.accesses(address(registry));
+        uint256 others = uint256(vm.load(address(registry), reads[0])) & ~(uint256(0xff) << 224);
+        vm.store(address(registry), reads[0], bytes32(others | uint256(tier) << 224));
+        assertEq(registry.tierOf(node), tier);
     }
 
     function _fault() private {

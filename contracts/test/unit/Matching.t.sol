@@ -386,6 +386,36 @@ contract MatchingTest is Fixture {
         );
     }
 
+    function test_RevertWhen_AnExtensionAfterARematchPassesTheBudgetsPerJobInAll() public {
+        uint256 budget = _budget(0, payer.addr, budgetKey.addr, 20e6, 5e6);
+        Order memory o = _order();
+        o.budget = budget;
+        _matchAs(budgetKey.addr, o, "");
+        _rematchOn(_interrupt(), other);
+        bytes memory tooMuch = abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetPerJobTooLow.selector, budget, 5e6, 5e6 + 1);
+        _extendBy(Extend(jobId, 5e6 - ESCROW + 1, 0, 1), payer, other, tooMuch);
+        _extendBy(Extend(jobId, 5e6 - ESCROW, 0, 2), payer, other, "");
+        _extendBy(Extend(jobId, 1, 0, 3), payer, other, tooMuch);
+    }
+
+    function test_RevertWhen_ExtensionsPassThirtyDaysOverAllAttempts() public {
+        Order memory o = _order();
+        o.maxSeconds = 30 days - 100;
+        _matchOrder(o);
+        Vm.Wallet memory third = vm.createWallet("third operator");
+        _rematchOn(_interrupt(), other);
+        _interruptBy(other);
+        _rematchOn(_register(makeAddr("third owner"), third.addr), third);
+        assertEq(TermsLimits.maxSeconds(terms.limits), 30 days - 100 - 120);
+        _extendBy(
+            Extend(jobId, 0, 101, 1),
+            payer,
+            third,
+            abi.encodeWithSelector(IJobMarket.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
+        );
+        _extendBy(Extend(jobId, 0, 100, 2), payer, third, "");
+    }
+
     function test_RevertWhen_AnExtensionComesAfterTheLastDeadline() public {
         _match();
         uint256 deadline = block.timestamp + 300 + 2 * 7200 + 1 days;
@@ -531,8 +561,12 @@ contract MatchingTest is Fixture {
 
     /// @dev Sends an extension as a stranger with both signatures; an empty error means it must work.
     function _extend(Extend memory ext, Vm.Wallet memory by, bytes memory err) private {
+        _extendBy(ext, by, operator, err);
+    }
+
+    function _extendBy(Extend memory ext, Vm.Wallet memory by, Vm.Wallet memory agreedBy, bytes memory err) private {
         bytes memory payerSig = _sign(by, hashes.hashExtend(ext));
-        bytes memory operatorSig = _sign(operator, hashes.hashExtend(ext));
+        bytes memory operatorSig = _sign(agreedBy, hashes.hashExtend(ext));
         if (err.length != 0) vm.expectRevert(err);
         vm.prank(stranger);
         cloud.extend(terms, progress, ext, payerSig, operatorSig);

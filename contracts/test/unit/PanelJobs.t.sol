@@ -72,9 +72,11 @@ contract PanelJobsTest is Fixture {
     function test_AnExpiredJobPaysNothing() public {
         _matchV2();
         Voucher memory v = _voucher(1, 50_000);
+        v.egressBytes = 1 << 30;
         vm.warp(block.timestamp + 300 + 2 * 7200 + 1 days);
         _expire(v);
         assertEq(partsPaid, 0);
+        assertEq(settlement.egressBytes, 0);
         assertEq(refunded, ESCROW);
     }
 

@@ -103,6 +103,22 @@ contract SettlingTest is Fixture {
         assertEq(registry.statsOf(node).successes, 0);
     }
 
+    function test_RevertWhen_AnInterruptedAttemptGetsAHardwareFaultAgain() public {
+        _match();
+        vm.warp(block.timestamp + 100);
+        Result memory r = _result(60_000, Ending.HardwareFault);
+        bytes memory operatorSig = _signResult(operator, r);
+        bytes memory signerSig = _signApprove(signer, r, 4);
+        _settle(r);
+        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Interrupted));
+        vm.prank(stranger);
+        cloud.settle(terms, progress, r, operatorSig, 4, signerSig);
+        r.billedMillis = 70_000;
+        signerSig = _signApprove(signer, r, 4);
+        _settleReverts(r, signerSig, abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Interrupted));
+        _assertState(JobState.Interrupted);
+    }
+
     function test_AnyoneMaySettleWithBothSignatures() public {
         _match();
         vm.warp(block.timestamp + 100);
@@ -380,6 +396,34 @@ contract SettlingTest is Fixture {
         _expire(_none());
         assertEq(partsPaid, 0);
         assertEq(refunded, ESCROW);
+    }
+
+    function test_AnExpiredJobTakesNoNumbersFromAVoucherOfNothing() public {
+        _match();
+        vm.warp(_lastDeadline());
+        Voucher memory v = _none();
+        v.billedMillis = 600_000;
+        v.egressBytes = 1 << 40;
+        _expire(v);
+        assertEq(settlement.value, 0);
+        assertEq(settlement.billedMillis, 0);
+        assertEq(settlement.egressBytes, 0);
+    }
+
+    function test_AnEndingThatPaysNoMoreThanWasCollectedLeavesTheEgressToCollected() public {
+        _match();
+        vm.warp(block.timestamp + 1000);
+        Voucher memory older = _voucher(1, 100_000);
+        older.egressBytes = 77;
+        Voucher memory newer = _voucher(2, 200_000);
+        newer.egressBytes = 1 << 30;
+        newer.durableEgressBytes = 1 << 30;
+        _collect(newer);
+        vm.warp(_lastDeadline());
+        _expire(older);
+        assertEq(settlement.value, 290_000);
+        assertEq(settlement.billedMillis, 200_000);
+        assertEq(settlement.egressBytes, 0);
     }
 
     function test_RevertWhen_ExpireComesTooEarly() public {
