@@ -135,6 +135,19 @@ impl ChainClient {
         self.block(BlockNumberOrTag::Number(number)).await
     }
 
+    /// Gas that an included transaction used.
+    ///
+    /// # Errors
+    /// [`ChainError::Lost`] when the chain has no receipt of it: never included, or a reorganisation took it back;
+    /// [`ChainError::Unreachable`].
+    pub async fn gas_used(&self, transaction: B256) -> Result<u64, ChainError> {
+        let receipt = self.provider().get_transaction_receipt(transaction).await;
+        match receipt.map_err(|error| self.transport(error))? {
+            Some(receipt) => Ok(receipt.gas_used),
+            None => Err(ChainError::Lost { transaction }),
+        }
+    }
+
     async fn block(&self, which: BlockNumberOrTag) -> Result<Option<BlockRef>, ChainError> {
         let block = self
             .provider()

@@ -100,7 +100,7 @@ pub(crate) async fn finish(
         exit_code: file.receipt.output.as_ref().map(|output| output.exit_code),
         gas: Gas {
             matched: record.match_gas,
-            settle: None,
+            settle: settle_gas(session, &history).await,
         },
         receipt: ReceiptInfo {
             path: folder.join(RECEIPT_FILE),
@@ -110,6 +110,13 @@ pub(crate) async fn finish(
         output: folder.join(OUTPUT_FOLDER),
     };
     Ok((finished, history))
+}
+
+/// What the closing transaction used. A bill is not held up by a chain node that has dropped the receipt.
+async fn settle_gas(session: &Session, history: &History) -> Option<u64> {
+    let transaction = history.settled_by?;
+    let asked = session.chain.gas_used(transaction).await;
+    asked.inspect_err(|error| tracing::info!(%transaction, %error, "gas unknown")).ok()
 }
 
 /// Reads the job's stream once more from its start: the settlement may have been seen on chain before the last entries.

@@ -1,6 +1,7 @@
 //! What the chain tells about one job, from its match to its settlement.
 
 use opengpu_chain::{ChainEvent, Envelope};
+use opengpu_core::B256;
 use opengpu_core::ids::NodeId;
 use opengpu_core::job::{Progress, Settlement, Terms};
 use opengpu_core::money::Amount;
@@ -24,6 +25,8 @@ pub(crate) struct History {
     pub(crate) collected_values: Vec<Amount>,
     /// How it was closed; `None` while it is open.
     pub(crate) settlement: Option<Settlement>,
+    /// The transaction that closed it; `None` while it is open.
+    pub(crate) settled_by: Option<B256>,
 }
 
 impl History {
@@ -40,6 +43,7 @@ impl History {
             collected: Vec::new(),
             collected_values: Vec::new(),
             settlement: None,
+            settled_by: None,
         };
         events.iter().for_each(|envelope| history.take_in(envelope));
         Ok(history)
@@ -59,6 +63,7 @@ impl History {
             ChainEvent::Interrupted { settlement, .. } => self.collected.push(Parts::from(settlement)),
             ChainEvent::Settled { settlement, .. } => {
                 self.settlement = Some(settlement.clone());
+                self.settled_by = Some(envelope.transaction);
             }
             _ => {}
         }
