@@ -64,6 +64,11 @@ impl GatewayError {
             _ => false,
         }
     }
+
+    /// Whether what it knows of the chain stands against it: a match that it has not seen, or no longer sees.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::CONFLICT)
+    }
 }
 
 impl From<GatewayError> for Failure {

@@ -228,6 +228,15 @@ impl Session {
     pub(crate) async fn match_order(&self, order: &SignedOrder, bid: &SignedBid) -> Outcome<Sent> {
         self.chain.match_order(&order.order, &order.signature, bid).await.map_err(chain_failure)
     }
+
+    /// Sends a match again if the chain lost it. A chain that does not answer now is asked another time.
+    pub(crate) async fn ensure_matched(&self, order: &SignedOrder, bid: &SignedBid) -> Outcome {
+        match self.chain.ensure_matched(&order.order, &order.signature, bid).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_retryable() => Ok(()),
+            Err(error) => Err(chain_failure(error)),
+        }
+    }
 }
 
 /// Turns the chain's error into a failure with what to try.

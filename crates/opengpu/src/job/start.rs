@@ -1,8 +1,11 @@
 //! The first half of a job: everything up to a locked escrow and uploaded artifacts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use opengpu_core::wire::SignedStop;
+use opengpu_store::Cid;
+use tokio::time::interval;
 
 use super::artifacts::{Artifacts, gather};
 use super::collect::check_output_folder;
@@ -11,10 +14,16 @@ use super::plan::Wish;
 use super::record::{JobRecord, Records};
 use super::story::{Happening, Story};
 use crate::args;
+use crate::client::GatewayError;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::interrupts::Interrupts;
 use crate::output::short;
 use crate::session::Session;
+
+/// Least time between two tries to upload, and how many there are: an order lives no longer than a minute, and so cannot be
+/// matched again later.
+const UPLOAD_RETRY: Duration = Duration::from_secs(1);
+const UPLOAD_TRIES: u32 = 60;
 
 /// What to run, with everything named by its content.
 #[derive(Debug)]
@@ -68,6 +77,8 @@ impl Prepared {
         offer: Offer,
         story: &mut dyn Story,
     ) -> Outcome<JobRecord> {
+        // Read before the match: from then on nothing but the disk may stand between the lock and the record.
+        let ordered_at = session.now().await?;
         let sent = session.match_order(&offer.order, &offer.bid).await.map_err(|failure| {
             failure.hint("nothing is locked; run the same command again")
         })?;
@@ -81,7 +92,7 @@ impl Prepared {
             job_id,
             network: session.profile.name.clone(),
             image: args.image.clone(),
-            ordered_at: session.now().await?,
+            ordered_at,
             order: offer.order,
             bid: offer.bid,
             quote: offer.quote,
@@ -103,7 +114,7 @@ impl Prepared {
     ) -> Outcome {
         let work = async {
             for (what, cid, bytes) in &self.artifacts.uploads {
-                session.gateway.upload(record.job_id, &self.artifacts.store, *cid).await?;
+                self.upload_one(session, record, *cid).await?;
                 story.tell(&Happening::Uploaded(what, *bytes));
             }
             Ok(())
@@ -114,5 +125,24 @@ impl Prepared {
             session.gateway.post_stop(&stop).await?;
         }
         outcome.map_err(|failure| failure.hint("the job was asked to stop; its escrow comes back"))
+    }
+
+    /// Uploads one artifact past a gateway or a chain that comes and goes: what either of them forgot is sent again.
+    async fn upload_one(&self, session: &Session, record: &JobRecord, cid: Cid) -> Outcome {
+        let mut tries = interval(UPLOAD_RETRY);
+        for _ in 1..UPLOAD_TRIES {
+            tries.tick().await;
+            match session.gateway.upload(record.job_id, &self.artifacts.store, cid).await {
+                Ok(_) => return Ok(()),
+                Err(GatewayError::UnknownJob) => drop(session.gateway.post_order(&record.order).await),
+                Err(error) if error.is_retryable() || error.is_conflict() => {
+                    tracing::info!(%error, "not uploaded; trying again");
+                    session.ensure_matched(&record.order, &record.bid).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        session.gateway.upload(record.job_id, &self.artifacts.store, cid).await?;
+        Ok(())
     }
 }

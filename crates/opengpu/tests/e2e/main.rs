@@ -1,6 +1,14 @@
-//! Stories of users, with the real chain node and real containers.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+//! Stories from end to end: a real chain node, a real gateway, a real node, real containers, driven as a user drives them.
+//!
+//! Each test brings up a network of its own in a folder of its own, on free ports, and leaves nothing behind. They need
+//! root (the embedded container engine) and the chain node from npm; where either is missing they say `SKIPPED:`.
 
-mod harness;
-mod jobs;
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+
+mod bad_input;
+mod crashes;
+mod interrupts;
+mod lifecycle;
 mod network;
+mod paid_job;
+mod silence;
