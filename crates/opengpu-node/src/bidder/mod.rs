@@ -1,7 +1,7 @@
 //! Whether to offer for an order, and at what price: pure decisions over what the node knows.
 //!
 //! A bid is firm: from the moment it is posted until it expires the capacity is held ([`Ledger`]), because the payer may
-//! match it without asking again.
+//! match it without asking again. It is free earlier when payer or signer says that the order is given up.
 
 mod ledger;
 mod price;
@@ -9,6 +9,7 @@ mod price;
 use opengpu_core::Address;
 use opengpu_core::ids::{JobId, NodeId};
 use opengpu_core::job::UsdRate;
+use opengpu_core::matching::MATCH_MARGIN_SECONDS;
 use opengpu_core::money::{Amount, Price, cost_rounded_up};
 use opengpu_core::order::{Bid, Domain, Signable};
 use opengpu_core::sign::SecretKey;
@@ -18,10 +19,9 @@ use opengpu_core::wire::{SignedBid, SignedOrder};
 pub use ledger::{Capacity, Ledger};
 pub use price::{PriceList, base_units_rounded_down};
 
-/// How long a bid is firm, in seconds: the protocol's default (section 1).
+/// How long a bid is firm at most, in seconds: the protocol's default (section 1). Never longer than its order, which nobody can
+/// match afterwards.
 pub const BID_SECONDS: u64 = 60;
-/// An order that expires sooner than this cannot be matched by the time the payer has seen the bid, in seconds.
-const LEAST_TIME_TO_MATCH_SECONDS: u64 = 3;
 /// The longest order signature looked at, in bytes: an ERC-1271 wallet with many owners stays well below.
 const MAX_SIGNATURE_BYTES: usize = 8192;
 
@@ -168,7 +168,8 @@ impl Bidder {
         if standing.is_closed_for_matches || !standing.is_ours {
             return Err(NoBid::Closed);
         }
-        if order.expires_at < now + LEAST_TIME_TO_MATCH_SECONDS {
+        // Payers take no bid that is about to expire, and a bid expires with its order.
+        if order.expires_at <= now + MATCH_MARGIN_SECONDS {
             return Err(NoBid::Expired(order.expires_at));
         }
         if signed.signature.len() > MAX_SIGNATURE_BYTES {
@@ -202,7 +203,7 @@ impl Bidder {
             egress_per_gib: price.egress_per_gib,
             ready_within_seconds: order.order.ready_within_seconds.min(self.ready_within_seconds),
             quoted_seconds: expected.min(order.order.max_seconds),
-            expires_at: now + BID_SECONDS,
+            expires_at: order.order.expires_at.min(now + BID_SECONDS),
         };
         let signature = bid.sign(self.domain, &self.key);
         SignedBid { bid, signature }

@@ -132,8 +132,16 @@ fn promise_is_never_later_than_the_order_allows() {
 #[test]
 fn order_that_expires_before_it_could_be_matched_gets_no_offer() {
     let mut order = order();
-    order.order.expires_at = NOW + 1;
-    assert_eq!(refused(&order), NoBid::Expired(NOW + 1));
+    order.order.expires_at = NOW + 5;
+    assert_eq!(refused(&order), NoBid::Expired(NOW + 5));
+}
+
+#[test]
+fn offer_is_not_firm_beyond_its_order() {
+    let mut order = order();
+    order.order.expires_at = NOW + 6;
+    let offer = bidder().consider(&order, &standing(), &usdc(), &MACHINE, NOW).unwrap();
+    assert_eq!(offer.bid.expires_at, NOW + 6);
 }
 
 #[test]

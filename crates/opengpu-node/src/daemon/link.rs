@@ -5,6 +5,7 @@
 
 mod inbox;
 mod log;
+pub(super) mod offer;
 mod outbox;
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::link::{Link, Outgoing};
+use super::link::{Link, Outgoing, offer};
 use super::tasks::Workshop;
 use super::{Message, Shared};
 use crate::reactor::{Effect, Event, Job, JobRecord};
@@ -41,6 +41,8 @@ pub(super) struct Worker {
     links: Vec<Link>,
     /// Ends the links with the task.
     talking: CancellationToken,
+    /// Ends listening for an order that is given up.
+    offered: CancellationToken,
     tasks: JoinSet<()>,
 }
 
@@ -53,6 +55,7 @@ impl Worker {
     ) -> Self {
         let talking = shared.shutdown.child_token();
         Self {
+            offered: talking.child_token(),
             shared,
             saved: record.clone(),
             job: Job::new(record),
@@ -73,6 +76,7 @@ impl Worker {
     /// Works until the job is over or the daemon shuts down.
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ToWorker>) {
         let _ends_links = self.talking.clone().drop_guard();
+        self.listen_to_offer();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.shared.shutdown.clone();
@@ -134,6 +138,17 @@ impl Worker {
         }
     }
 
+    /// Until it is matched a job has only what payer or signer may say of the order.
+    fn listen_to_offer(&self) {
+        if self.job.record.attempt.is_some() {
+            return;
+        }
+        for gateway in &self.shared.gateways {
+            let (gateway, worker) = (gateway.clone(), self.myself.clone());
+            tokio::spawn(offer::listen(gateway, self.id(), worker, self.offered.clone()));
+        }
+    }
+
     /// Once matched a job has a folder, a container, and talks with every gateway.
     fn prepare_to_talk(&mut self) {
         let Some(attempt) = &self.job.record.attempt else {
@@ -142,6 +157,7 @@ impl Worker {
         if self.workshop.is_some() {
             return;
         }
+        self.offered.cancel();
         let workshop = Arc::new(Workshop::new(&self.shared, &self.job.record, attempt.terms.attempt()));
         for gateway in &self.shared.gateways {
             let link = Link::start(
@@ -180,7 +196,10 @@ impl Worker {
                 self.keep_receipt(&proposal.receipt).await;
                 self.tell(&Outgoing::Result(proposal));
             }
-            Effect::FreeCapacity => drop(self.daemon.send(Message::Lapsed(self.id()))),
+            Effect::FreeCapacity => {
+                self.offered.cancel();
+                drop(self.daemon.send(Message::Lapsed(self.id())));
+            }
             Effect::Forget => return self.forget().await,
             Effect::Close => {
                 if let Some(workshop) = &self.workshop {

@@ -3,7 +3,7 @@
 use opengpu_core::job::Progress;
 use opengpu_core::order::Voucher;
 
-use super::record::{Attempt, Report, Seen};
+use super::record::{Attempt, Report, Seen, Stop};
 use super::{Job, Rules, Stage, Task};
 use crate::clock::Now;
 use crate::ports::{ChainNews, Position};
@@ -57,7 +57,12 @@ impl Job {
             Some(attempt) if attempt.terms.attempt() == position.terms.attempt() => {
                 attempt.match_again(block, position)
             }
-            _ => self.record.attempt = Some(Attempt::matched(block, position)),
+            _ => {
+                let mut attempt = Attempt::matched(block, position);
+                // Matched after all. Others may hold the capacity by now, and the stop still stands.
+                attempt.stop = self.live.is_given_up.then_some(Stop::Asked);
+                self.record.attempt = Some(attempt);
+            }
         }
     }
 

@@ -198,7 +198,7 @@ pub enum Effect {
         /// The newest voucher.
         newest: Option<Box<SignedVoucher>>,
     },
-    /// The bid lapsed: others may have the capacity.
+    /// The bid lapsed or its order was given up: others may have the capacity.
     FreeCapacity,
     /// The bid lapsed long ago: forget the job.
     Forget,

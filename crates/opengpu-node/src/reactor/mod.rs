@@ -106,8 +106,10 @@ struct Live {
     terminated_at: Option<u64>,
     /// Whether the payer was told that image and input are being fetched.
     is_preparing_told: bool,
-    /// Whether the lapsed bid's capacity was freed.
+    /// Whether the capacity of a bid that lapsed or is not wanted any more was freed.
     is_freed: bool,
+    /// Whether payer or signer gave the order up before its match.
+    is_given_up: bool,
     /// The last failure told to the payer, so that each is told once.
     last_told: Option<String>,
 }
@@ -202,10 +204,10 @@ impl Job {
 
     fn plan_offer(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let since_expiry = now.chain_millis().checked_sub(self.record.bid.bid.expires_at * 1000);
-        let Some(since_expiry) = since_expiry else { return };
-        if since_expiry >= REMEMBER_AFTER_EXPIRY_MILLIS {
+        let is_past = |pause| since_expiry.is_some_and(|since| since >= pause);
+        if is_past(REMEMBER_AFTER_EXPIRY_MILLIS) {
             effects.push(Effect::Forget);
-        } else if since_expiry >= HOLD_AFTER_EXPIRY_MILLIS && !self.live.is_freed {
+        } else if (self.live.is_given_up || is_past(HOLD_AFTER_EXPIRY_MILLIS)) && !self.live.is_freed {
             self.live.is_freed = true;
             effects.push(Effect::FreeCapacity);
         }

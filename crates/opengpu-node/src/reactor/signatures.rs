@@ -51,17 +51,21 @@ impl Job {
 
     pub(super) fn on_stop_requested(&mut self, rules: &Rules, stop: &SignedStop) {
         let job_id = self.record.job_id;
+        // A match keeps payer and signer as the order, whose digest is the job's id, names them.
+        let by = [self.record.order.order.payer, self.record.order.order.signer];
+        let digest = SignedStop::digest(rules.domain, job_id);
+        if stop.job_id != job_id || !by.iter().any(|account| stop.signature.is_by(*account, digest)) {
+            return;
+        }
         let Some(attempt) = &mut self.record.attempt else {
+            self.live.is_given_up = true;
             return;
         };
-        let digest = SignedStop::digest(rules.domain, job_id);
-        let by = [attempt.terms.payer, attempt.terms.signer];
-        let is_signed = stop.job_id == job_id && by.iter().any(|account| stop.signature.is_by(*account, digest));
         let is_running = matches!(
             attempt.stage,
             Stage::Preparing | Stage::Starting { .. } | Stage::Running { .. }
         );
-        if is_signed && is_running {
+        if is_running {
             attempt.stop.get_or_insert(Stop::Asked);
         }
     }

@@ -12,8 +12,8 @@ use opengpu_core::order::{Domain, Signable as _};
 use opengpu_core::receipt::{JobFacts, NodeFacts, Receipt};
 use opengpu_core::sign::SecretKey;
 use opengpu_core::wire::{
-    ApprovedResult, JobEvent, JobEventBody, Page, Progress, ResultProposal, SignedBid, SignedOrder, SignedVoucher,
-    Step, VoucherProposal,
+    ApprovedResult, JobEvent, JobEventBody, Page, Progress, ResultProposal, SignedBid, SignedOrder, SignedStop,
+    SignedVoucher, Step, VoucherProposal,
 };
 use opengpu_store::{BlockStore, CarFrames, Cid, Limits, Scope, dag, import_car};
 use tokio_util::io::StreamReader;
@@ -66,6 +66,11 @@ impl FakeGateway {
         let mut state = self.state();
         state.order = Some(order);
         state.is_known = true;
+    }
+
+    /// Payer or signer gives the order up.
+    pub(super) fn stop(&self, stop: SignedStop) {
+        self.state().tell(JobEventBody::StopRequested(stop));
     }
 
     pub(super) fn learn_match(&self, position: Position) {

@@ -6,7 +6,7 @@ mod fake_gateway;
 mod fake_runtime;
 mod world;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opengpu_core::order::Outcome;
 
@@ -34,6 +34,26 @@ fn job_is_bid_for_run_metered_settled_and_cleared_away() {
     assert_eq!(world.gateway.log(), b"line 1\nline 2\n");
     assert_eq!(world.runtime.input_seen(), Some(b"the input".to_vec()));
     assert_eq!(world.runtime.starts(), 1);
+}
+
+#[test]
+fn order_given_up_before_its_match_makes_room_for_the_next_at_once() {
+    let world = TestWorld::new(Duration::from_millis(300));
+    let node = world.start_node();
+    let first = world.post_order();
+    world.wait("a bid", || world.gateway.bid().is_some());
+    // The machine has room for one of them; the first would hold it for a minute.
+    let second = world.post_order_number(2);
+    let begun = Instant::now();
+    world.give_up(first);
+    world.wait("a bid for the next", || {
+        world.gateway.bid().is_some_and(|bid| bid.bid.job_id == second)
+    });
+    node.kill();
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "waited for the first bid to lapse"
+    );
 }
 
 #[test]

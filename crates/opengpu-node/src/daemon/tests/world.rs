@@ -14,7 +14,7 @@ use opengpu_core::money::Amount;
 use opengpu_core::order::Order;
 use opengpu_core::sign::SecretKey;
 use opengpu_core::spec::{Artifact, Image, ImageSource, JobKind, JobSpec, Resources};
-use opengpu_core::wire::SignedOrder;
+use opengpu_core::wire::{SignedOrder, SignedStop};
 use opengpu_core::{Address, U256};
 use opengpu_store::{BlockStore, import_path};
 use tempfile::TempDir;
@@ -172,16 +172,29 @@ impl TestWorld {
         TestNode(runtime)
     }
 
+    /// The payer gives the order up.
+    pub(super) fn give_up(&self, job: JobId) {
+        self.gateway.stop(SignedStop::sign(network().domain(), job, &key(3)));
+    }
+
     /// A payer posts an order with an input.
     pub(super) fn post_order(&self) -> JobId {
+        self.post_order_number(1)
+    }
+
+    /// As [`TestWorld::post_order`]; each number is an order of its own.
+    pub(super) fn post_order_number(&self, number: u64) -> JobId {
         let input = self.dir.path().join("payers-input");
         std::fs::create_dir_all(&input).unwrap();
         std::fs::write(input.join("data"), b"the input").unwrap();
         let imported = import_path(&self.gateway.store, &input, &Default::default()).unwrap();
-        let order = order(Artifact {
-            cid: CidText(imported.cid.to_string()),
-            bytes: imported.bytes,
-        });
+        let order = order(
+            Artifact {
+                cid: CidText(imported.cid.to_string()),
+                bytes: imported.bytes,
+            },
+            number,
+        );
         let job = order.order.job_id(network().domain());
         self.gateway.show(order);
         job
@@ -246,7 +259,7 @@ fn order_of(gateway: &FakeGateway) -> Order {
     shown.block_on(gateway.orders("", 0)).unwrap().items[0].order.clone()
 }
 
-fn order(input: Artifact) -> SignedOrder {
+fn order(input: Artifact, number: u64) -> SignedOrder {
     let spec = JobSpec {
         version: 1,
         name: String::new(),
@@ -284,7 +297,7 @@ fn order(input: Artifact) -> SignedOrder {
         max_attempts: 1,
         claimable: false,
         expires_at: Clock::new().now().chain_seconds() + 300,
-        salt: U256::from(1),
+        salt: U256::from(number),
     };
     SignedOrder {
         order,

@@ -1,5 +1,7 @@
 //! From the bid to the program's end.
 
+use opengpu_core::B256;
+use opengpu_core::ids::JobId;
 use opengpu_core::order::Outcome;
 use opengpu_core::wire::{SignedStop, Step};
 
@@ -27,6 +29,38 @@ fn unmatched_bid_holds_its_capacity_until_it_lapses_and_is_forgotten_later() {
     assert_eq!(bench.after(1), [Effect::FreeCapacity]);
     assert_eq!(bench.after(1_000), []);
     assert_eq!(bench.after(120_000), [Effect::Forget]);
+}
+
+#[test]
+fn order_given_up_by_payer_or_signer_frees_what_its_bid_holds_at_once() {
+    for key in [payer(), signer()] {
+        let mut bench = Bench::offered(&[], 1_000);
+        let stop = SignedStop::sign(bench.rules.domain, bench.job.record.job_id, &key);
+        assert_eq!(bench.tell(Event::StopRequested(stop.clone())), [Effect::FreeCapacity]);
+        assert_eq!(bench.tell(Event::StopRequested(stop)), []);
+        assert_eq!(bench.after(60_000), []);
+        assert_eq!(bench.after(120_000), [Effect::Forget]);
+    }
+}
+
+#[test]
+fn stranger_or_a_stop_of_another_job_frees_nothing() {
+    let mut bench = Bench::offered(&[], 1_000);
+    let domain = bench.rules.domain;
+    let forged = SignedStop::sign(domain, bench.job.record.job_id, &stranger());
+    assert_eq!(bench.tell(Event::StopRequested(forged)), []);
+    let other = SignedStop::sign(domain, JobId(B256::repeat_byte(9)), &payer());
+    assert_eq!(bench.tell(Event::StopRequested(other)), []);
+}
+
+#[test]
+fn order_that_is_matched_after_it_was_given_up_ends_without_a_start() {
+    let mut bench = Bench::offered(&[], 1_000);
+    let stop = SignedStop::sign(bench.rules.domain, bench.job.record.job_id, &payer());
+    bench.tell(Event::StopRequested(stop));
+    let news = crate::ports::ChainNews::Matched(Box::new(bench.position()));
+    let effects = bench.tell(Event::Chain { block: 100, news });
+    assert!(matches!(stage(&bench), Stage::Collecting { .. }), "{effects:?}");
 }
 
 #[test]
