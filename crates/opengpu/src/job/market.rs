@@ -71,7 +71,7 @@ impl Purchase {
 
     /// Posts the order and chooses among the bids.
     pub(crate) async fn offer(&self, session: &Session, story: &mut dyn Story) -> Outcome<Offer> {
-        let order = self.sign(session, self.signer, self.max_cost, ORDER_SECONDS).await?;
+        let order = self.sign(session, self.signer, self.max_cost).await?;
         let job = order.order.job_id(session.domain());
         session.gateway.post_order(&order).await?;
         story.tell(&Happening::Ordered(job));
@@ -80,7 +80,8 @@ impl Purchase {
             withdraw(session, job).await;
         }
         let (bid, quote) = chosen?;
-        story.tell(&Happening::Quoted(&bid.bid, quote));
+        let is_estimate = self.spec.expected_seconds.is_some();
+        story.tell(&Happening::Quoted { bid: &bid.bid, quote, is_estimate });
         Ok(Offer { order, bid, quote })
     }
 
@@ -98,19 +99,13 @@ impl Purchase {
         self.choose(session, order, job, &bids).await?.map_err(|error| self.no_choice(&error))
     }
 
-    async fn sign(
-        &self,
-        session: &Session,
-        signer: Address,
-        max_cost: Amount,
-        good_for_seconds: u64,
-    ) -> Outcome<SignedOrder> {
+    async fn sign(&self, session: &Session, signer: Address, max_cost: Amount) -> Outcome<SignedOrder> {
         let parties = Parties {
             payer: session.payer(),
             signer,
             token: self.token,
         };
-        let expires_at = session.now().await? + good_for_seconds;
+        let expires_at = session.now().await? + ORDER_SECONDS;
         let order = self.wish.order(&self.spec, parties, max_cost, expires_at, random_salt())?;
         Ok(SignedOrder {
             signature: order.sign(session.domain(), &session.key).0.to_vec().into(),
@@ -163,7 +158,7 @@ impl Purchase {
             return Ok(None);
         }
         story.tell(&Happening::Note("no offers; asking what would be enough"));
-        let mut question = self.sign(session, session.payer(), most, FIRST_BID.as_secs()).await?;
+        let mut question = self.sign(session, session.payer(), most).await?;
         let job = question.order.job_id(session.domain());
         session.gateway.post_order(&question).await?;
         let bids = gather_bids(session, job, story).await?;

@@ -29,8 +29,15 @@ pub(crate) enum Happening<'a> {
     Ordered(JobId),
     /// A node offers.
     BidReceived(&'a Bid),
-    /// A bid was chosen; this is what it is expected to cost.
-    Quoted(&'a Bid, Quote),
+    /// A bid was chosen.
+    Quoted {
+        /// Which.
+        bid: &'a Bid,
+        /// What its seconds cost.
+        quote: Quote,
+        /// Whether these are what the job is expected to take, rather than the most it may.
+        is_estimate: bool,
+    },
     /// The escrow is locked.
     Matched {
         /// Base units.
@@ -71,13 +78,35 @@ pub(crate) enum LogTo {
     Stderr,
 }
 
+/// What a job may come to, base units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// The cost of the seconds it is expected to take.
+    Estimate(Amount),
+    /// Nobody knows how long it takes: the escrow ends it.
+    AtMost(Amount),
+}
+
+impl Expected {
+    /// A cost above the escrow is never paid, so it is no estimate of anything, whatever the receipt's quote says that the
+    /// seconds are worth.
+    fn of(quote: Quote, is_estimate: bool) -> Self {
+        if is_estimate && quote.estimated_cost <= quote.max_cost {
+            Self::Estimate(quote.estimated_cost)
+        } else {
+            Self::AtMost(quote.max_cost)
+        }
+    }
+}
+
 /// Tells a job's story as lines on stderr.
 #[derive(Debug)]
 pub(crate) struct Teller {
     token: TokenName,
     log: LogTo,
     price: Price,
-    quote: Option<Quote>,
+    /// What amounts due are compared with.
+    expected: Option<Expected>,
     shown_millis: Option<u64>,
 }
 
@@ -88,16 +117,33 @@ impl Teller {
             token,
             log,
             price: Price::default(),
-            quote: None,
+            expected: None,
             shown_millis: None,
         }
     }
 
     fn cost(&self, billed_millis: u64, egress_bytes: u64) -> String {
         let cost = cost_rounded_up(self.price, billed_millis, egress_bytes).unwrap_or(Amount(u128::MAX));
-        match self.quote {
-            Some(quote) => format!("{} of {} quoted", self.token.show(cost), self.token.show(quote.estimated_cost)),
+        match self.expected {
+            Some(Expected::Estimate(quoted)) => format!("{} of {} quoted", self.token.show(cost), self.token.show(quoted)),
+            Some(Expected::AtMost(escrow)) => format!("{} of at most {}", self.token.show(cost), self.token.show(escrow)),
             None => self.token.show(cost),
+        }
+    }
+
+    fn quoted(&mut self, bid: &Bid, quote: Quote, is_estimate: bool) -> String {
+        let expected = Expected::of(quote, is_estimate);
+        (self.price, self.expected) = (bid.price(), Some(expected));
+        let most = self.token.show(quote.max_cost);
+        match expected {
+            Expected::Estimate(cost) => {
+                let (time, cost) = (show_millis(u64::from(quote.estimated_seconds) * 1_000), self.token.show(cost));
+                format!("quote    node {}: {time} for {cost}; at most {most}, the rest comes back", bid.node)
+            }
+            Expected::AtMost(_) => {
+                let price = self.token.show(bid.compute_per_hour);
+                format!("quote    node {}: {price} an hour; at most {most}, the rest comes back", bid.node)
+            }
         }
     }
 
@@ -150,13 +196,7 @@ impl Story for Teller {
                 let price = self.token.show(bid.compute_per_hour);
                 say(&format!("bid      node {}: {price} an hour, ready within {} s", bid.node, bid.ready_within_seconds));
             }
-            Happening::Quoted(bid, quote) => {
-                self.price = bid.price();
-                self.quote = Some(*quote);
-                let (cost, most) = (self.token.show(quote.estimated_cost), self.token.show(quote.max_cost));
-                let time = show_millis(u64::from(quote.estimated_seconds) * 1_000);
-                say(&format!("quote    node {}: {time} for {cost}; at most {most}, the rest comes back", bid.node));
-            }
+            Happening::Quoted { bid, quote, is_estimate } => say(&self.quoted(bid, *quote, *is_estimate)),
             Happening::Matched { locked, gas } => {
                 say(&format!("match    {} locked in escrow (gas {gas})", self.token.show(*locked)));
             }
@@ -173,5 +213,52 @@ impl Story for Teller {
             Happening::Settled(bill) => bill.lines(&self.token).iter().for_each(|line| say(line)),
             Happening::Note(text) => say(&format!("note     {text}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opengpu_core::ids::NodeId;
+    use opengpu_core::{B256, U256};
+
+    /// At 1.825 USDC an hour.
+    fn bid(quoted_seconds: u32) -> Bid {
+        Bid {
+            job_id: JobId(B256::ZERO),
+            node: NodeId(U256::from(1)),
+            compute_per_hour: Amount(1_825_000),
+            egress_per_gib: Amount(0),
+            ready_within_seconds: 30,
+            quoted_seconds,
+            expires_at: 0,
+        }
+    }
+
+    fn told(quoted_seconds: u32, is_estimate: bool) -> (String, String) {
+        let token = TokenName { symbol: "USDC".to_owned(), decimals: 6 };
+        let mut teller = Teller::new(token, LogTo::Stderr);
+        let bid = bid(quoted_seconds);
+        let quote = Quote::of(bid.price(), quoted_seconds, Amount(1_000_000));
+        (teller.quoted(&bid, quote, is_estimate), teller.cost(36_000, 0))
+    }
+
+    #[test]
+    fn an_expected_time_is_quoted_and_the_meter_runs_towards_it() {
+        let (quote, meter) = told(72, true);
+        assert_eq!(quote, "quote    node 1: 1 min 12 s for 0.0365 USDC; at most 1 USDC, the rest comes back");
+        assert_eq!(meter, "0.01825 USDC of 0.0365 USDC quoted");
+    }
+
+    #[test]
+    fn without_an_expected_time_the_escrow_is_the_most_it_can_cost() {
+        let (quote, meter) = told(3_600, false);
+        assert_eq!(quote, "quote    node 1: 1.825 USDC an hour; at most 1 USDC, the rest comes back");
+        assert_eq!(meter, "0.01825 USDC of at most 1 USDC");
+    }
+
+    #[test]
+    fn a_node_that_quotes_more_than_the_escrow_is_not_believed() {
+        assert_eq!(told(3_600, true), told(3_600, false));
     }
 }
