@@ -11,8 +11,13 @@ const MAX_FILES: usize = 10_000;
 /// Bytes taken out of an archive at most.
 const MAX_BYTES: u64 = 64 << 30;
 
-/// Takes `oci-layout`, `index.json` and `blobs/sha256/<hex>` out of the archive into `folder`, which must not exist.
-pub(crate) fn extract_layout(file: &Path, folder: &Path) -> Result<(), ImageError> {
+/// Takes `oci-layout`, `index.json` and `blobs/sha256/<hex>` out of the archive `file` into `folder`, which must not exist: at most
+/// 10,000 files and 64 GiB. What else the archive holds is left out. Blocks; the blobs' digests are not checked yet.
+///
+/// # Errors
+/// [`ImageError::NotFound`] without the file, [`ImageError::Malformed`] when it is no tar or a layout's file is not a plain one,
+/// [`ImageError::TooLarge`] above the limits, [`ImageError::Io`] from the disk; `folder` is then to be thrown away.
+pub fn extract_layout(file: &Path, folder: &Path) -> Result<(), ImageError> {
     let archive = File::open(file).map_err(|error| ImageError::NotFound {
         image: file.display().to_string(),
         reason: error.to_string(),

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use archive::extract_layout;
 pub use cache::resolve_image;
 pub(crate) use cache::{Form, ImageCache, layers_of};
 pub use error::ImageError;

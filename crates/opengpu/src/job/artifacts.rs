@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use opengpu_core::ids::{CidText, Sha256Digest};
 use opengpu_core::spec::{Artifact, Image, ImageSource};
-use opengpu_node::image::{ImageError, ImageReference, resolve_image};
+use opengpu_node::image::{ImageError, ImageReference, extract_layout, resolve_image};
 use opengpu_store::{BlockStore, Cid, ImportError, Limits, import_path};
 
 use crate::failure::{Failure, Kind, OrFail, Outcome, with_sources};
@@ -66,8 +66,9 @@ async fn pin(
         ImageReference::Layout { folder, .. } => folder.clone(),
         ImageReference::Archive { file, .. } => {
             let layout = scratch.join("image");
-            let opened = fs::File::open(file).or_fail(format_args!("cannot read {}", file.display()))?;
-            tar::Archive::new(opened).unpack(&layout).or_fail(format_args!("cannot unpack {}", file.display()))?;
+            let (file, target) = (file.clone(), layout.clone());
+            let extracted = tokio::task::spawn_blocking(move || extract_layout(&file, &target)).await;
+            extracted.or_fail("cannot read the image")?.map_err(bad_image)?;
             layout
         }
     };
@@ -136,19 +137,64 @@ fn bad_image(error: ImageError) -> Failure {
         ImageError::NotFound { .. } => failure.hint("check the name and the tag, or the path"),
         ImageError::WrongPlatform { .. } => failure.hint("build the image for this platform too"),
         ImageError::Registry { .. } => failure.hint("is the registry reachable from here?"),
-        _ => failure,
+        ImageError::DigestMismatch { .. } | ImageError::Malformed { .. } => failure.hint("build or copy the image again"),
+        ImageError::TooLarge { .. } => failure.hint("the image must be smaller; data can come as --input"),
+        ImageError::Io { .. } => failure.hint("is there room on the disk? TMPDIR names a folder on a larger one"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opengpu_node::image::{PackedImage, pack_binary};
 
     #[test]
     fn a_tag_goes_and_a_port_stays() {
         assert_eq!(without_tag("127.0.0.1:5000/a/b:1.2"), "127.0.0.1:5000/a/b");
         assert_eq!(without_tag("127.0.0.1:5000/a/b"), "127.0.0.1:5000/a/b");
         assert_eq!(without_tag("debian:12"), "debian");
+    }
+
+    /// An OCI layout of an image with one file in it.
+    fn layout(folder: &Path) -> PathBuf {
+        let (binary, layout) = (folder.join("program"), folder.join("layout"));
+        fs::write(&binary, b"not run here").unwrap();
+        let image = PackedImage {
+            binary,
+            entrypoint: vec!["/program".to_owned()],
+            files: Default::default(),
+            links: Default::default(),
+            env: Vec::new(),
+        };
+        pack_binary(&image, &layout).unwrap();
+        layout
+    }
+
+    #[tokio::test]
+    async fn an_archive_is_the_same_image_as_its_layout_whatever_else_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layout, file) = (layout(folder.path()), folder.path().join("image.tar"));
+        let mut archive = tar::Builder::new(fs::File::create(&file).unwrap());
+        archive.append_dir_all(".", &layout).unwrap();
+        archive.append_path_with_name(folder.path().join("program"), "notes.txt").unwrap();
+        archive.finish().unwrap();
+        let of_archive = gather(&format!("oci-archive:{}", file.display()), None).await.unwrap();
+        let of_layout = gather(&format!("oci:{}", layout.display()), None).await.unwrap();
+        assert_eq!(of_archive.image, of_layout.image);
+    }
+
+    #[tokio::test]
+    async fn an_archive_with_a_link_where_a_file_should_be_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("image.tar");
+        let mut archive = tar::Builder::new(fs::File::create(&file).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        archive.append_link(&mut header, "index.json", "/etc/passwd").unwrap();
+        archive.finish().unwrap();
+        let failure = gather(&format!("oci-archive:{}", file.display()), None).await.unwrap_err();
+        assert!(failure.to_string().contains("index.json is not a file"), "{failure}");
     }
 
     #[tokio::test]
