@@ -60,7 +60,7 @@ impl GatewayError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused { status, .. } => is_passing(*status),
             _ => false,
         }
     }
@@ -71,6 +71,10 @@ impl GatewayError {
     }
 }
 
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
 impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
         let failure = Failure::error(&error);
@@ -78,7 +82,9 @@ impl From<GatewayError> for Failure {
             GatewayError::Unreachable { .. } => failure.hint("`opengpu status` shows what of the local network runs"),
             GatewayError::UnknownJob => failure.hint("check the job id with `opengpu ps --all`"),
             GatewayError::Malformed { .. } => failure.hint("is the gateway of the same version as this program?"),
-            _ => failure,
+            GatewayError::Refused { status, .. } if is_passing(status) => failure.hint("try again in a moment"),
+            GatewayError::Refused { .. } => failure.hint("the gateway's words say what to change"),
+            GatewayError::Local(_) => failure.hint("is there room on the disk? TMPDIR names a folder on a larger one"),
         }
     }
 }

@@ -20,6 +20,20 @@ pub(crate) enum Kind {
     TimeOut = 6,
 }
 
+impl Kind {
+    /// What to try when nothing closer to the cause is known.
+    const fn usual_hint(self) -> &'static str {
+        match self {
+            Self::Error => "the same command with -v says what it did",
+            Self::Usage => "the same command with --help says what it takes",
+            Self::Program => "the job's log says more",
+            Self::Provider => "run it again; the escrow's unused part came back",
+            Self::Budget => "`opengpu wallet show` says what there is",
+            Self::TimeOut => "`opengpu status` and `opengpu ps` say where things stand",
+        }
+    }
+}
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -69,11 +83,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "\nhint: {hint}"),
-            None => Ok(()),
-        }
+        let hint = self.hint.as_deref().unwrap_or(self.kind.usual_hint());
+        write!(f, "error: {}\nhint: {hint}", self.message)
     }
 }
 
@@ -119,6 +130,15 @@ mod tests {
     fn a_failure_is_one_line_and_one_hint() {
         let failure = Failure::error("a\n  b").hint("first").hint("second");
         assert_eq!(failure.to_string(), "error: a b\nhint: first");
+    }
+
+    #[test]
+    fn a_failure_nobody_has_a_hint_for_still_has_one() {
+        let kinds = [Kind::Error, Kind::Usage, Kind::Program, Kind::Provider, Kind::Budget, Kind::TimeOut];
+        for failure in kinds.map(|kind| Failure::new(kind, "a").to_string()) {
+            let hint = failure.strip_prefix("error: a\nhint: ");
+            assert!(hint.is_some_and(|hint| !hint.is_empty() && !hint.contains('\n')), "{failure}");
+        }
     }
 
     #[test]

@@ -41,11 +41,16 @@ impl Interrupts {
         }
     }
 
-    /// Runs `work` until it ends or somebody wants the process gone; then `work` is dropped where it stands.
-    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    /// Runs `work` until it ends or somebody wants the process gone; then `work` is dropped where it stands, and `what_is_left`
+    /// is the hint: what was done so far and what to do about it.
+    pub(crate) async fn or<T>(
+        &mut self,
+        work: impl Future<Output = Outcome<T>>,
+        what_is_left: impl std::fmt::Display,
+    ) -> Outcome<T> {
         tokio::select! {
             outcome = work => outcome,
-            _ = self.next() => Err(Failure::error("interrupted")),
+            _ = self.next() => Err(Failure::error("interrupted").hint(what_is_left)),
         }
     }
 }

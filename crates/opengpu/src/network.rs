@@ -145,7 +145,8 @@ impl LocalNetwork {
             Err(fs::TryLockError::WouldBlock) => Err(Failure::error("another `opengpu up` or `opengpu down` is at work")
                 .hint("wait for it, then try again")),
             Err(fs::TryLockError::Error(error)) => {
-                Err(Failure::error(format_args!("cannot lock {}: {error}", path.display())))
+                Err(Failure::error(format_args!("cannot lock {}: {error}", path.display()))
+                    .hint("OPENGPU_HOME names a folder on another disk"))
             }
         }
     }
@@ -219,7 +220,8 @@ impl LocalNetwork {
     pub(crate) fn delete(&self) -> Outcome {
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::error(format_args!("cannot remove {}: {error}", self.folder.display())))
+                Err(Failure::error(format_args!("cannot remove {}: {error}", self.folder.display()))
+                    .hint("everything is stopped; remove the folder yourself"))
             }
             _ => Ok(()),
         }

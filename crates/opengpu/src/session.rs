@@ -136,7 +136,7 @@ impl Session {
                 .hint("OPENGPU_KEY_FILE names the keystore, OPENGPU_PASSWORD_FILE the file with its password")
         })?;
         let chain = ChainClient::connect(&profile.network, Some(key.clone())).await.map_err(chain_failure)?;
-        let url = profile.gateways.first().cloned().ok_or_else(|| Failure::usage("no gateway is configured"))?;
+        let url = profile.gateways.first().cloned().ok_or_else(|| Failure::usage("no gateway is configured").hint("set gateways in the network's part of the config"))?;
         let gateway = GatewayClient::new(url, profile.network.domain(), key.clone())?;
         Ok(Self {
             profile,
@@ -247,6 +247,7 @@ pub(crate) fn chain_failure(error: ChainError) -> Failure {
     let failure = Failure::new(if is_budget { Kind::Budget } else { Kind::Error }, &error);
     match error.hint() {
         Some(hint) => failure.hint(hint),
+        None if error.is_retryable() => failure.hint("try again in a moment"),
         None => failure,
     }
 }

@@ -28,6 +28,8 @@ use crate::session::Session;
 const MAX_COST: &str = "1";
 /// What the path tracer needs at most, seconds; it computes about eleven.
 const EXPECT: &str = "12s";
+/// What an interrupted demo says.
+const NOTHING_LEFT: &str = "nothing is left running";
 /// File the program writes.
 const PICTURE: &str = "image.png";
 
@@ -131,7 +133,7 @@ async fn show(
         node_port: Some(0),
     };
     let tell = |text: &str| say(&format!("network  {text}"));
-    interrupts.or(local.up(&any_port, &stage.started, &tell)).await?;
+    interrupts.or(local.up(&any_port, &stage.started, &tell), NOTHING_LEFT).await?;
     let global = args::Global {
         network: Some(LOCAL.to_owned()),
         ..context.global.clone()
@@ -142,7 +144,7 @@ async fn show(
     let (learnt, finished, history) = play(&session, &run, &mut story, interrupts).await?;
     verdict(&learnt, &history.terms, &finished.bill)?;
     say(&format!("receipt  {} ({})", finished.receipt.path.display(), finished.receipt.cid));
-    interrupts.or(verify_elsewhere(&finished.receipt.path)).await?;
+    interrupts.or(verify_elsewhere(&finished.receipt.path), NOTHING_LEFT).await?;
     say("verified by a second process without a network and without our data");
     let folder = finished.receipt.path.parent().unwrap_or(Path::new(".")).to_owned();
     let demo = Demo::new(&finished, story.timings)?;
@@ -156,8 +158,8 @@ async fn play(
     story: &mut Timed,
     interrupts: &mut Interrupts,
 ) -> Outcome<(Learnt, Finished, History)> {
-    let prepared = interrupts.or(prepare(session, run, story)).await?;
-    let offer = interrupts.or(prepared.offer(session, story)).await?;
+    let prepared = interrupts.or(prepare(session, run, story), NOTHING_LEFT).await?;
+    let offer = interrupts.or(prepared.offer(session, story), NOTHING_LEFT).await?;
     let record = prepared.accept(session, run, offer, story).await?;
     prepared.upload(session, &record, story, interrupts).await?;
     let mut follower = Follower {
@@ -169,11 +171,11 @@ async fn play(
         learnt: Learnt::default(),
     };
     if follower.follow(interrupts).await? == End::Detached {
-        return Err(Failure::error("interrupted").hint("nothing is left running"));
+        return Err(Failure::error("interrupted").hint(NOTHING_LEFT));
     }
     let mut learnt = follower.learnt;
     let work = finish(session, &record, &mut learnt, &record.output, story);
-    let (finished, history) = interrupts.or(work).await?;
+    let (finished, history) = interrupts.or(work, NOTHING_LEFT).await?;
     Ok((learnt, finished, history))
 }
 

@@ -5,7 +5,7 @@ use crate::args;
 use crate::failure::{Failure, Outcome};
 use crate::interrupts::Interrupts;
 use crate::job::collect::check_output_folder;
-use crate::job::finish::finish;
+use crate::job::finish::{finish, result_text};
 use crate::job::follow::Learnt;
 use crate::job::record::Records;
 use crate::job::story::{Happening, Story, Teller, LogTo};
@@ -36,8 +36,8 @@ pub(crate) async fn result(context: &Context, args: &args::JobResult) -> Outcome
     check_output_folder(&folder)?;
     let mut story = Quiet(Teller::new(session.token_name(record.order.order.token), LogTo::Stderr));
     let mut learnt = Learnt::default();
-    let (finished, history) =
-        interrupts.or(finish(&session, &record, &mut learnt, &folder, &mut story)).await?;
+    let work = finish(&session, &record, &mut learnt, &folder, &mut story);
+    let (finished, history) = interrupts.or(work, result_text(job)).await?;
     if context.global.json {
         print_json(&finished)?;
     } else {

@@ -5,7 +5,7 @@ use crate::args;
 use crate::failure::{Failure, Outcome};
 use crate::interrupts::Interrupts;
 use crate::job::cosign::Cosigner;
-use crate::job::finish::finish;
+use crate::job::finish::{finish, result_text};
 use crate::job::follow::{End, Follower, Learnt, detached_text};
 use crate::job::market::{Offer, withdraw};
 use crate::job::record::JobRecord;
@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, args: &args::Run) -> Outcome {
     let (_, token_name) = session.token(&args.token)?;
     let log = if context.global.json { LogTo::Stderr } else { LogTo::Stdout };
     let mut teller = Teller::new(token_name, log);
-    let (prepared, offer) = interrupts.or(offer(context, &session, args, &mut teller)).await?;
+    let (prepared, offer) = interrupts.or(offer(context, &session, args, &mut teller), "nothing was locked").await?;
     // From here to the record the match may be on its way: it is awaited, whatever the terminal says.
     let record = prepared.accept(&session, args, offer, &mut teller).await?;
     prepared.upload(&session, &record, &mut teller, &mut interrupts).await?;
@@ -73,7 +73,7 @@ async fn follow_to_the_bill(
     }
     let mut learnt = follower.learnt;
     let work = finish(session, record, &mut learnt, &record.output, story);
-    let (finished, history) = interrupts.or(work).await?;
+    let (finished, history) = interrupts.or(work, result_text(record.job_id)).await?;
     if context.global.json {
         print_json(&finished)?;
     } else {

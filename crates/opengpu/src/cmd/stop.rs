@@ -31,7 +31,7 @@ pub(crate) async fn stop(context: &Context, args: &args::Stop) -> Outcome {
     session.gateway.post_stop(&SignedStop::sign(session.domain(), job, &session.key)).await?;
     if !args.no_wait {
         say("stop requested; waiting for the settlement");
-        interrupts.or(settled(&session, job)).await?;
+        interrupts.or(settled(&session, job), "the stop is under way; `opengpu ps` says where it stands").await?;
     }
     if context.global.json {
         return print_json(&json!({ "jobId": job, "isSettled": !args.no_wait }));

@@ -9,6 +9,9 @@ use crate::interrupts::Interrupts;
 use crate::network::{LocalNetwork, LocalState, Started};
 use crate::output::{print_json, print_line, say};
 
+/// After an `up` that did not get there.
+const AGAIN: &str = "what this call had started is stopped; try `opengpu up` again";
+
 /// What is printed with `--json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,9 +45,9 @@ pub(crate) async fn up(context: &Context, args: &args::Up) -> Outcome {
 pub(crate) async fn up_or_nothing(local: &LocalNetwork, args: &args::Up) -> Outcome<LocalState> {
     let mut interrupts = Interrupts::listen()?;
     let started = Started::default();
-    let outcome = interrupts.or(local.up(args, &started, &say)).await;
+    let outcome = interrupts.or(local.up(args, &started, &say), AGAIN).await;
     if outcome.is_err() {
         started.stop_all(local).await?;
     }
-    outcome.map_err(|failure| failure.hint("nothing was left running; try `opengpu up` again"))
+    outcome.map_err(|failure| failure.hint(AGAIN))
 }

@@ -61,7 +61,7 @@ impl Bill {
         let sum = |part: fn(&Parts) -> Amount| all.iter().try_fold(Amount::ZERO, |sum, parts| sum.checked_add(part(parts)));
         let sums = (sum(|parts| parts.node), sum(|parts| parts.stakers), sum(|parts| parts.treasury));
         let (Some(node_share), Some(stakers_share), Some(treasury_share)) = sums else {
-            return Err(Failure::error("the job's payments do not fit 128 bits"));
+            return Err(Failure::error("the job's payments do not fit 128 bits").hint("keep the receipt and report this"));
         };
         let paid = node_share.checked_add(stakers_share).and_then(|sum| sum.checked_add(treasury_share));
         let closes = paid.and_then(|paid| paid.checked_add(settlement.refunded)) == Some(locked);

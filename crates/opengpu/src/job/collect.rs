@@ -93,7 +93,7 @@ pub(crate) fn write_receipt(folder: &Path, receipt: Receipt, signatures: Signatu
 
 /// Reads a CID that came in a message.
 pub(crate) fn parse_cid(text: &CidText) -> Outcome<Cid> {
-    text.0.parse().map_err(|error| Failure::error(format_args!("`{text}` is not a CID: {error}")))
+    text.0.parse().map_err(|error| Failure::error(format_args!("`{text}` is not a CID: {error}")).hint("the message that named it is damaged; get it again"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use opengpu_core::ids::{CidText, NodeId, Sha256Digest};
+use opengpu_core::ids::{CidText, JobId, NodeId, Sha256Digest};
 use opengpu_core::job::Settlement;
 use opengpu_core::receipt::{Closing, JobFacts, Receipt, Signatures};
 use opengpu_core::wire::JobEventBody;
@@ -16,6 +16,7 @@ use super::history::{History, node_facts};
 use super::record::JobRecord;
 use super::story::{Happening, Story};
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::output::short;
 use crate::session::{Session, store_folder};
 
 /// A closed job, as scripts get it. Amounts are base units in decimal strings.
@@ -23,7 +24,7 @@ use crate::session::{Session, store_folder};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Finished {
     /// The job.
-    pub(crate) job_id: opengpu_core::ids::JobId,
+    pub(crate) job_id: JobId,
     /// The node that ran its last attempt.
     pub(crate) node: NodeId,
     /// Symbol of the token.
@@ -64,6 +65,11 @@ pub(crate) struct ReceiptInfo {
     pub(crate) cid: CidText,
     /// sha2-256; what the chain has.
     pub(crate) digest: Sha256Digest,
+}
+
+/// What whoever leaves before the results are here is told.
+pub(crate) fn result_text(job: JobId) -> String {
+    format!("the job is paid and closed; `opengpu job result {}` fetches what it left", short(job))
 }
 
 /// Reads the chain, downloads, checks, writes. `learnt` is filled up with what the gateway still knows.

@@ -90,7 +90,7 @@ impl Follower<'_> {
                         }
                     }
                     Some(news) => self.hear(news).await?,
-                    None => return Err(Failure::error("stopped following the job")),
+                    None => return Err(Failure::error("stopped following the job").hint(detached_text(self.record))),
                 },
                 interrupt = interrupts.next() => {
                     if self.interrupted(interrupt, interrupts).await? {

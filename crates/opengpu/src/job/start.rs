@@ -25,6 +25,9 @@ use crate::session::Session;
 const UPLOAD_RETRY: Duration = Duration::from_secs(1);
 const UPLOAD_TRIES: u32 = 60;
 
+/// After an upload that did not get there.
+const STOPPED: &str = "the job was asked to stop; its escrow comes back";
+
 /// What to run, with everything named by its content.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -119,12 +122,12 @@ impl Prepared {
             }
             Ok(())
         };
-        let outcome = interrupts.or(work).await;
+        let outcome = interrupts.or(work, STOPPED).await;
         if outcome.is_err() {
             let stop = SignedStop::sign(session.domain(), record.job_id, &session.key);
             session.gateway.post_stop(&stop).await?;
         }
-        outcome.map_err(|failure| failure.hint("the job was asked to stop; its escrow comes back"))
+        outcome.map_err(|failure| failure.hint(STOPPED))
     }
 
     /// Uploads one artifact past a gateway or a chain that comes and goes: what either of them forgot is sent again.

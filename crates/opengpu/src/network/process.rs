@@ -124,7 +124,8 @@ impl Processes {
         }
         match fs::remove_file(self.pid_file(role)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::error(format!("cannot remove the {}'s pid file: {error}", role.name())))
+                Err(Failure::error(format!("cannot remove the {}'s pid file: {error}", role.name()))
+                    .hint(format!("remove {} yourself", self.pid_file(role).display())))
             }
             _ => Ok(running.is_some()),
         }
