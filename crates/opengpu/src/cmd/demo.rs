@@ -1,8 +1,9 @@
 //! `opengpu demo`: one paid job on a network of its own, told as it happens, checked by a second process, and nothing left.
 
+mod stranger;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Instant;
 
 use clap::Parser;
@@ -23,6 +24,7 @@ use crate::job::verdict::verdict;
 use crate::network::{LocalNetwork, Role, Started};
 use crate::output::{print_json, say, show_duration};
 use crate::session::Session;
+use stranger::Isolation;
 
 /// The demo's escrow, whole USDC: far above what the job costs, to show the refund.
 const MAX_COST: &str = "1";
@@ -144,8 +146,10 @@ async fn show(
     let (learnt, finished, history) = play(&session, &run, &mut story, interrupts).await?;
     verdict(&learnt, &history.terms, &finished.bill)?;
     say(&format!("receipt  {} ({})", finished.receipt.path.display(), finished.receipt.cid));
-    interrupts.or(verify_elsewhere(&finished.receipt.path), NOTHING_LEFT).await?;
-    say("verified by a second process without a network and without our data");
+    say(match interrupts.or(stranger::verify(&finished.receipt.path), NOTHING_LEFT).await? {
+        Isolation::Namespace => "verified by a second process without a network and without our data",
+        Isolation::Proxies => "verified by a second process without our data",
+    });
     let folder = finished.receipt.path.parent().unwrap_or(Path::new(".")).to_owned();
     let demo = Demo::new(&finished, story.timings)?;
     Ok((demo, folder))
@@ -192,32 +196,6 @@ impl Demo {
             other => Err(Failure::error(format_args!("cannot write JSON: {other}"))),
         }
     }
-}
-
-/// Verifies the receipt as a stranger would: another process, an empty home, every proxy pointing nowhere.
-async fn verify_elsewhere(receipt: &Path) -> Outcome {
-    let empty = tempfile::tempdir().or_fail("cannot make a temporary folder")?;
-    let program = std::env::current_exe().or_fail("cannot find this program")?;
-    // Port 9 discards; nobody listens there, so whatever tried to reach a network would fail.
-    let nowhere = "http://127.0.0.1:9";
-    let output = tokio::process::Command::new(program)
-        .args(["receipt", "verify"])
-        .arg(receipt)
-        .env_clear()
-        .env("OPENGPU_HOME", empty.path())
-        .envs([("HTTP_PROXY", nowhere), ("HTTPS_PROXY", nowhere), ("ALL_PROXY", nowhere)])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .or_fail("cannot start the verifier")?;
-    String::from_utf8_lossy(&output.stdout).lines().for_each(|line| say(&format!("verify   {line}")));
-    if output.status.success() {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Failure::error(format_args!("the receipt did not verify: {}", words.trim()))
-        .hint(format_args!("opengpu receipt verify {}", receipt.display())))
 }
 
 /// A failed demo's folder goes away; what its processes said is worth keeping.
