@@ -8,7 +8,6 @@ OPENGPU := target/debug/opengpu
 TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
 # Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
-export CARGO_TERM_PROGRESS_WHEN ?= auto
 
 .PHONY: help build demo test check generate fmt lint contracts-test rust-test clean
 

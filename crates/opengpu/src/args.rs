@@ -10,7 +10,12 @@ pub(crate) use values::{ByteCount, CpuMillis, Seconds};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
 #[derive(Debug, Parser)]
-#[command(name = "opengpu", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    name = "opengpu",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -29,7 +34,13 @@ pub(crate) struct Global {
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
     /// Network of the config file; `local` is the one `opengpu up` starts
-    #[arg(long, global = true, value_name = "NAME", env = "OPENGPU_NETWORK", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "OPENGPU_NETWORK",
+        hide_env_values = true
+    )]
     pub(crate) network: Option<String>,
     /// Say more on stderr; twice: even more
     #[arg(long, short, global = true, action = ArgAction::Count)]

@@ -147,7 +147,8 @@ impl GatewayClient {
 
     /// Hands over a co-signed voucher.
     pub(crate) async fn post_voucher(&self, voucher: &SignedVoucher) -> Result<Posted, GatewayError> {
-        self.post(&format!("/v1/jobs/{}/vouchers/signed", voucher.voucher.job_id), voucher).await
+        self.post(&format!("/v1/jobs/{}/vouchers/signed", voucher.voucher.job_id), voucher)
+            .await
     }
 
     /// Hands over a co-signed result.
@@ -167,8 +168,13 @@ impl GatewayClient {
 
     /// The job's log from `offset`: what is there now, empty when nothing is new.
     pub(crate) async fn log(&self, job: JobId, offset: u64) -> Result<Vec<u8>, GatewayError> {
-        let response = self.send(Method::GET, &format!("/v1/jobs/{job}/logs?offset={offset}"), Body::None).await?;
-        let bytes = response.bytes().await.map_err(|error| unreachable_error(&self.base, &error))?;
+        let response = self
+            .send(Method::GET, &format!("/v1/jobs/{job}/logs?offset={offset}"), Body::None)
+            .await?;
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|error| unreachable_error(&self.base, &error))?;
         Ok(bytes.to_vec())
     }
 
@@ -180,7 +186,8 @@ impl GatewayClient {
             .map_err(opengpu_store::CarError::from)??;
         let bytes = frames.total_bytes();
         let body = Body::Car(reqwest::Body::wrap_stream(frames.into_stream()));
-        self.send(Method::POST, &format!("/v1/jobs/{job}/artifacts?root={root}"), body).await?;
+        self.send(Method::POST, &format!("/v1/jobs/{job}/artifacts?root={root}"), body)
+            .await?;
         Ok(bytes)
     }
 
@@ -211,7 +218,10 @@ impl GatewayClient {
             Body::Json(bytes) => request.header("content-type", "application/json").body(bytes),
             Body::Car(stream) => request.header("content-type", "application/vnd.ipld.car").body(stream),
         };
-        let response = request.send().await.map_err(|error| unreachable_error(&self.base, &error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| unreachable_error(&self.base, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -228,7 +238,9 @@ enum Body {
 
 /// The HTTP client for a server: patient with silence, not with absence. Loopback never goes through a proxy.
 pub(crate) fn http_client(server: &Url) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = reqwest::Client::builder().connect_timeout(CONNECT_PATIENCE).read_timeout(READ_PATIENCE);
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_PATIENCE)
+        .read_timeout(READ_PATIENCE);
     match server.host_str() {
         Some("127.0.0.1" | "localhost" | "[::1]") => builder.no_proxy().build(),
         _ => builder.build(),
@@ -236,7 +248,10 @@ pub(crate) fn http_client(server: &Url) -> Result<reqwest::Client, reqwest::Erro
 }
 
 async fn decode<T: DeserializeOwned>(base: &Url, response: reqwest::Response) -> Result<T, GatewayError> {
-    let bytes = response.bytes().await.map_err(|error| unreachable_error(base, &error))?;
+    let bytes = response
+        .bytes()
+        .await
+        .map_err(|error| unreachable_error(base, &error))?;
     serde_json::from_slice(&bytes).map_err(|error| GatewayError::Malformed {
         reason: error.to_string(),
     })
@@ -246,7 +261,11 @@ async fn refusal(response: reqwest::Response) -> GatewayError {
     let status = response.status();
     let text = response.text().await.unwrap_or_default();
     let problem: Option<Problem> = serde_json::from_str(&text).ok();
-    if status == StatusCode::NOT_FOUND && problem.as_ref().is_some_and(|problem| problem.kind.ends_with("unknown-job")) {
+    if status == StatusCode::NOT_FOUND
+        && problem
+            .as_ref()
+            .is_some_and(|problem| problem.kind.ends_with("unknown-job"))
+    {
         return GatewayError::UnknownJob;
     }
     let detail = match problem {

@@ -24,14 +24,18 @@ fn read<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
         Failure::usage(format_args!("cannot read {}: {error}", path.display())).hint("--config names a TOML file")
     })?;
     toml::from_str(&text).map_err(|error| {
-        Failure::usage(format_args!("{}: {}", path.display(), error.message())).hint("`opengpu up` writes one for each role to compare with, in networks/local of the home folder")
+        Failure::usage(format_args!("{}: {}", path.display(), error.message()))
+            .hint("`opengpu up` writes one for each role to compare with, in networks/local of the home folder")
     })
 }
 
 async fn load_key(files: KeyFiles) -> Outcome<SecretKey> {
-    let loaded = tokio::task::spawn_blocking(move || files.load()).await.or_fail("cannot read the key")?;
+    let loaded = tokio::task::spawn_blocking(move || files.load())
+        .await
+        .or_fail("cannot read the key")?;
     loaded.map_err(|error| {
-        Failure::error(format_args!("cannot read the key: {error}")).hint("[key] in the config names keystore and password file")
+        Failure::error(format_args!("cannot read the key: {error}"))
+            .hint("[key] in the config names keystore and password file")
     })
 }
 
@@ -67,7 +71,9 @@ pub(crate) async fn run_gateway(path: &Path) -> Outcome {
     let shutdown = shutdown_at(Interrupts::listen()?);
     let file: GatewayFile = read(path)?;
     let key = load_key(file.key.clone()).await?;
-    let gateway = opengpu_gateway::serve(file.config(key)?, shutdown).await.or_fail("the gateway did not start")?;
+    let gateway = opengpu_gateway::serve(file.config(key)?, shutdown)
+        .await
+        .or_fail("the gateway did not start")?;
     gateway.stopped().await;
     Ok(())
 }
@@ -77,16 +83,19 @@ pub(crate) async fn run_node(path: &Path) -> Outcome {
     let shutdown = shutdown_at(Interrupts::listen()?);
     let file: NodeFile = read(path)?;
     let key = load_key(file.key.clone()).await?;
-    let node = opengpu_node::run(file.config(key)?, shutdown).await.or_fail("the node did not start")?;
+    let node = opengpu_node::run(file.config(key)?, shutdown)
+        .await
+        .or_fail("the node did not start")?;
     node.finished().await;
     Ok(())
 }
 
 /// Says in one line what is missing when no container engine can run here.
 pub(crate) async fn check_runtime(node: &Path) -> Outcome {
-    choose_runtime(&runtime_state(node)).await.map(drop).map_err(|error| {
-        Failure::error(with_sources(&error)).hint("run as root on Linux, or start Docker")
-    })
+    choose_runtime(&runtime_state(node))
+        .await
+        .map(drop)
+        .map_err(|error| Failure::error(with_sources(&error)).hint("run as root on Linux, or start Docker"))
 }
 
 /// Ends and forgets every container of a node that is down: nobody would pay for or stop them.
@@ -95,11 +104,16 @@ pub(crate) async fn end_jobs(node: &Path) -> Outcome {
     if !state.exists() {
         return Ok(());
     }
-    let Ok(runtime) = choose_runtime(&state).await else { return Ok(()) };
+    let Ok(runtime) = choose_runtime(&state).await else {
+        return Ok(());
+    };
     for id in runtime.list().await.or_fail("cannot list the containers")? {
         let alive = runtime.status(&id).await.is_ok_and(|status| status.is_alive());
         if alive {
-            runtime.kill(&id, Signal::Kill).await.or_fail(format_args!("cannot end container {id}"))?;
+            runtime
+                .kill(&id, Signal::Kill)
+                .await
+                .or_fail(format_args!("cannot end container {id}"))?;
         }
     }
     Ok(())

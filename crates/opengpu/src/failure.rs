@@ -134,10 +134,20 @@ mod tests {
 
     #[test]
     fn a_failure_nobody_has_a_hint_for_still_has_one() {
-        let kinds = [Kind::Error, Kind::Usage, Kind::Program, Kind::Provider, Kind::Budget, Kind::TimeOut];
+        let kinds = [
+            Kind::Error,
+            Kind::Usage,
+            Kind::Program,
+            Kind::Provider,
+            Kind::Budget,
+            Kind::TimeOut,
+        ];
         for failure in kinds.map(|kind| Failure::new(kind, "a").to_string()) {
             let hint = failure.strip_prefix("error: a\nhint: ");
-            assert!(hint.is_some_and(|hint| !hint.is_empty() && !hint.contains('\n')), "{failure}");
+            assert!(
+                hint.is_some_and(|hint| !hint.is_empty() && !hint.contains('\n')),
+                "{failure}"
+            );
         }
     }
 

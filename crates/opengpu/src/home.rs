@@ -47,7 +47,9 @@ impl Home {
     /// The folder that the environment names.
     pub(crate) fn from_environment() -> Outcome<Self> {
         let named = std::env::var_os("OPENGPU_HOME").filter(|path| !path.is_empty());
-        let path = named.map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".opengpu")));
+        let path = named
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".opengpu")));
         let path = path.ok_or_else(|| {
             Failure::usage("no home folder is known").hint("set OPENGPU_HOME to a folder of your own")
         })?;
@@ -70,8 +72,10 @@ impl Home {
         let path = self.join("config.toml");
         match fs::read_to_string(&path) {
             Ok(text) => toml::from_str(&text).map_err(|error| {
-                Failure::usage(format_args!("{}: {}", path.display(), error.message()))
-                    .hint(format_args!("see {}, or move it away: the local network needs none", path.display()))
+                Failure::usage(format_args!("{}: {}", path.display(), error.message())).hint(format_args!(
+                    "see {}, or move it away: the local network needs none",
+                    path.display()
+                ))
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
             Err(error) => Err(Failure::error(format_args!("cannot read {}: {error}", path.display()))),
@@ -82,7 +86,9 @@ impl Home {
 /// Reads a JSON file; `None` when it is not there.
 pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Outcome<Option<T>> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).or_fail(format_args!("{} is damaged", path.display())),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .or_fail(format_args!("{} is damaged", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::error(format_args!("cannot read {}: {error}", path.display()))),
     }

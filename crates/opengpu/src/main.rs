@@ -1,5 +1,12 @@
 //! The one binary: helpers of the container runtime first, then the command line.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "a test that cannot go on should panic"
+    )
+)]
 
 mod args;
 mod client;
@@ -69,7 +76,11 @@ fn log_to_stderr(cli: &Cli) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .init();
 }
 
 /// Help and version go to stdout as clap writes them; a mistake becomes one line and a hint.
@@ -103,7 +114,8 @@ fn usage_failure(text: &str) -> Failure {
             message = format!("{message} {part}");
         }
     }
-    Failure::usage(message.trim()).hint(hint.unwrap_or_else(|| "the same command with --help says what it takes".to_owned()))
+    Failure::usage(message.trim())
+        .hint(hint.unwrap_or_else(|| "the same command with --help says what it takes".to_owned()))
 }
 
 #[cfg(test)]

@@ -107,9 +107,8 @@ impl LocalNetwork {
 
     /// What is known of it; `None` before the first `up` got that far.
     pub(crate) fn state(&self) -> Outcome<Option<LocalState>> {
-        read_json(&self.folder.join("network.json")).map_err(|failure| {
-            failure.hint("`opengpu down --delete` forgets the local network")
-        })
+        read_json(&self.folder.join("network.json"))
+            .map_err(|failure| failure.hint("`opengpu down --delete` forgets the local network"))
     }
 
     fn save(&self, state: &LocalState) -> Outcome {
@@ -142,8 +141,10 @@ impl LocalNetwork {
         let file = File::create(&path).or_fail(format_args!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Held(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(Failure::error("another `opengpu up` or `opengpu down` is at work")
-                .hint("wait for it, then try again")),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(Failure::error("another `opengpu up` or `opengpu down` is at work")
+                    .hint("wait for it, then try again"))
+            }
             Err(fs::TryLockError::Error(error)) => {
                 Err(Failure::error(format_args!("cannot lock {}: {error}", path.display()))
                     .hint("OPENGPU_HOME names a folder on another disk"))
@@ -185,19 +186,29 @@ impl LocalNetwork {
 
     /// The ports of what runs stay; the others are made sure to be free.
     async fn choose_ports(&self, wishes: &args::Up, former: Option<&LocalState>) -> Outcome<Ports> {
-        let choose = async |role: Role, wish: Option<u16>, former: Option<u16>, usual: u16, flag: &str| {
-            match (wish, former) {
+        let choose =
+            async |role: Role, wish: Option<u16>, former: Option<u16>, usual: u16, flag: &str| match (wish, former) {
                 (_, Some(former)) if self.processes.running(role).is_some() => Ok(former),
                 (Some(wish), _) => ports::claim(wish, role.name(), flag),
                 (None, Some(former)) => ports::claim_again(former, role.name(), flag).await,
                 (None, None) => ports::claim(usual, role.name(), flag),
-            }
-        };
+            };
         let former = former.map(|state| state.ports);
-        let (chain, gateway, node) = (former.map(|ports| ports.chain), former.map(|ports| ports.gateway), former.map(|ports| ports.node));
+        let (chain, gateway, node) = (
+            former.map(|ports| ports.chain),
+            former.map(|ports| ports.gateway),
+            former.map(|ports| ports.node),
+        );
         Ok(Ports {
             chain: choose(Role::Chain, wishes.chain_port, chain, USUAL_PORTS.chain, "--chain-port").await?,
-            gateway: choose(Role::Gateway, wishes.gateway_port, gateway, USUAL_PORTS.gateway, "--gateway-port").await?,
+            gateway: choose(
+                Role::Gateway,
+                wishes.gateway_port,
+                gateway,
+                USUAL_PORTS.gateway,
+                "--gateway-port",
+            )
+            .await?,
             node: choose(Role::Node, wishes.node_port, node, USUAL_PORTS.node, "--node-port").await?,
         })
     }
@@ -219,10 +230,11 @@ impl LocalNetwork {
     /// Forgets everything, once it is down.
     pub(crate) fn delete(&self) -> Outcome {
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::error(format_args!("cannot remove {}: {error}", self.folder.display()))
-                    .hint("everything is stopped; remove the folder yourself"))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::error(format_args!(
+                "cannot remove {}: {error}",
+                self.folder.display()
+            ))
+            .hint("everything is stopped; remove the folder yourself")),
             _ => Ok(()),
         }
     }
@@ -234,12 +246,19 @@ pub(crate) struct Started(std::sync::Mutex<Vec<Role>>);
 
 impl Started {
     fn note(&self, role: Role, _process: RunningProcess) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(role);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(role);
     }
 
     /// Stops what was started, last first.
     pub(crate) async fn stop_all(&self, network: &LocalNetwork) -> Outcome {
-        let roles = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).split_off(0);
+        let roles = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .split_off(0);
         for role in roles.into_iter().rev() {
             network.processes.stop(role).await?;
         }

@@ -25,7 +25,9 @@ pub(crate) fn print_line(text: &str) -> Outcome {
 pub(crate) fn print_bytes(bytes: &[u8]) -> Outcome {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::error(format!("cannot print: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::error(format!("cannot print: {error}")))
+        }
         _ => Ok(()),
     }
 }
@@ -56,7 +58,10 @@ pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[St
         table.set_header(header);
     }
     let text = table.trim_fmt();
-    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A token as texts need it.
@@ -76,8 +81,9 @@ impl TokenName {
 
     /// Reads what a person wrote.
     pub(crate) fn parse(&self, text: &str) -> Outcome<Amount> {
-        Amount::parse_units(text, self.decimals)
-            .map_err(|error| Failure::usage(format_args!("{error}")).hint(format!("{} has {} digits", self.symbol, self.decimals)))
+        Amount::parse_units(text, self.decimals).map_err(|error| {
+            Failure::usage(format_args!("{error}")).hint(format!("{} has {} digits", self.symbol, self.decimals))
+        })
     }
 }
 
@@ -130,9 +136,17 @@ mod tests {
 
     #[test]
     fn amounts_carry_their_token() {
-        let usdc = TokenName { symbol: "USDC".to_owned(), decimals: 6 };
+        let usdc = TokenName {
+            symbol: "USDC".to_owned(),
+            decimals: 6,
+        };
         assert_eq!(usdc.show(Amount(6_100)), "0.0061 USDC");
         assert_eq!(usdc.parse("1.5").unwrap(), Amount(1_500_000));
-        assert!(usdc.parse("1.2345678").unwrap_err().to_string().contains("hint: USDC has 6 digits"));
+        assert!(
+            usdc.parse("1.2345678")
+                .unwrap_err()
+                .to_string()
+                .contains("hint: USDC has 6 digits")
+        );
     }
 }

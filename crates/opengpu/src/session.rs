@@ -51,17 +51,23 @@ impl Profile {
             None => {
                 let mut known: Vec<&str> = config.network.keys().map(String::as_str).collect();
                 known.push(LOCAL);
-                Err(Failure::usage(format_args!("there is no network `{name}`; there are {}", known.join(", ")))
-                    .hint(format_args!("add [network.{name}] to {}", home.join("config.toml").display())))
+                Err(Failure::usage(format_args!(
+                    "there is no network `{name}`; there are {}",
+                    known.join(", ")
+                ))
+                .hint(format_args!(
+                    "add [network.{name}] to {}",
+                    home.join("config.toml").display()
+                )))
             }
         }
     }
 
     fn local(home: &Home) -> Outcome<Self> {
         let local = LocalNetwork::of(home);
-        let state = local.state()?.ok_or_else(|| {
-            Failure::error("there is no local network yet").hint("`opengpu up` starts one")
-        })?;
+        let state = local
+            .state()?
+            .ok_or_else(|| Failure::error("there is no local network yet").hint("`opengpu up` starts one"))?;
         Ok(Self {
             name: LOCAL.to_owned(),
             gateways: vec![state.gateway_url()?],
@@ -71,19 +77,26 @@ impl Profile {
     }
 
     fn configured(home: &Home, name: String, entry: &NetworkConfig) -> Outcome<Self> {
-        let mut network = Network::load(&home.join(&entry.deployment)).map_err(|error| {
-            Failure::usage(&error).hint(format_args!("network.{name}.deployment names that file"))
-        })?;
+        let mut network = Network::load(&home.join(&entry.deployment))
+            .map_err(|error| Failure::usage(&error).hint(format_args!("network.{name}.deployment names that file")))?;
         network.rpc_url = entry.rpc.clone().unwrap_or(network.rpc_url);
-        let gateways = entry.gateways.iter().map(|text| parse_url(text)).collect::<Outcome<Vec<_>>>()?;
+        let gateways = entry
+            .gateways
+            .iter()
+            .map(|text| parse_url(text))
+            .collect::<Outcome<Vec<_>>>()?;
         if gateways.is_empty() {
             return Err(Failure::usage(format_args!("network `{name}` has no gateway"))
                 .hint(format_args!("set gateways = [\"https://…\"] in [network.{name}]")));
         }
-        let configured = entry.keystore.as_ref().zip(entry.password_file.as_ref()).map(|(key, password)| KeyFiles {
-            key: home.join(key),
-            password: home.join(password),
-        });
+        let configured = entry
+            .keystore
+            .as_ref()
+            .zip(entry.password_file.as_ref())
+            .map(|(key, password)| KeyFiles {
+                key: home.join(key),
+                password: home.join(password),
+            });
         let key = environment_key().or(configured).ok_or_else(|| {
             Failure::usage(format_args!("network `{name}` has no key to pay with"))
                 .hint("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE, or keystore and password-file in the config")
@@ -103,7 +116,9 @@ fn environment_key() -> Option<KeyFiles> {
 
 /// Reads a URL.
 pub(crate) fn parse_url(text: &str) -> Outcome<Url> {
-    text.parse().map_err(|error| Failure::usage(format_args!("`{text}` is not a URL: {error}")).hint("for example http://127.0.0.1:8640"))
+    text.parse().map_err(|error| {
+        Failure::usage(format_args!("`{text}` is not a URL: {error}")).hint("for example http://127.0.0.1:8640")
+    })
 }
 
 /// An open connection.
@@ -130,13 +145,19 @@ impl Session {
     /// The same for a profile already chosen.
     pub(crate) async fn with_profile(home: &Home, profile: Profile) -> Outcome<Self> {
         let files = profile.key.clone();
-        let key = tokio::task::spawn_blocking(move || files.load()).await.or_fail("cannot read the key")?;
+        let key = tokio::task::spawn_blocking(move || files.load())
+            .await
+            .or_fail("cannot read the key")?;
         let key = key.map_err(|error| {
             Failure::error(format_args!("cannot read the key: {error}"))
                 .hint("OPENGPU_KEY_FILE names the keystore, OPENGPU_PASSWORD_FILE the file with its password")
         })?;
-        let chain = ChainClient::connect(&profile.network, Some(key.clone())).await.map_err(chain_failure)?;
-        let url = profile.gateways.first().cloned().ok_or_else(|| Failure::usage("no gateway is configured").hint("set gateways in the network's part of the config"))?;
+        let chain = ChainClient::connect(&profile.network, Some(key.clone()))
+            .await
+            .map_err(chain_failure)?;
+        let url = profile.gateways.first().cloned().ok_or_else(|| {
+            Failure::usage("no gateway is configured").hint("set gateways in the network's part of the config")
+        })?;
         let gateway = GatewayClient::new(url, profile.network.domain(), key.clone())?;
         Ok(Self {
             profile,
@@ -164,12 +185,20 @@ impl Session {
 
     /// How often to ask the chain where a job stands.
     pub(crate) fn chain_look(&self) -> Duration {
-        if self.chain_id() == ChainId::LOCAL { LOCAL_LOOK } else { REMOTE_LOOK }
+        if self.chain_id() == ChainId::LOCAL {
+            LOCAL_LOOK
+        } else {
+            REMOTE_LOOK
+        }
     }
 
     /// A listed token by its symbol.
     pub(crate) fn token(&self, symbol: &str) -> Outcome<(Address, TokenName)> {
-        let info = self.profile.network.token(symbol).map_err(|error| Failure::usage(&error).hint("--token takes one of those"))?;
+        let info = self
+            .profile
+            .network
+            .token(symbol)
+            .map_err(|error| Failure::usage(&error).hint("--token takes one of those"))?;
         let name = TokenName {
             symbol: info.symbol.clone(),
             decimals: info.decimals,
@@ -189,8 +218,14 @@ impl Session {
     /// How to write amounts of a token; one the network does not name is shown in base units of its address.
     pub(crate) fn token_name(&self, address: Address) -> TokenName {
         match self.profile.network.token_at(address) {
-            Some(info) => TokenName { symbol: info.symbol.clone(), decimals: info.decimals },
-            None => TokenName { symbol: address.to_string(), decimals: 0 },
+            Some(info) => TokenName {
+                symbol: info.symbol.clone(),
+                decimals: info.decimals,
+            },
+            None => TokenName {
+                symbol: address.to_string(),
+                decimals: 0,
+            },
         }
     }
 
@@ -211,7 +246,10 @@ impl Session {
 
     /// The payer's tokens outside the wallet.
     pub(crate) async fn tokens(&self, token: Address) -> Outcome<Amount> {
-        self.chain.token_balance(self.payer(), token).await.map_err(chain_failure)
+        self.chain
+            .token_balance(self.payer(), token)
+            .await
+            .map_err(chain_failure)
     }
 
     /// The most a job may lock on a node of tier 0.
@@ -226,7 +264,10 @@ impl Session {
 
     /// Locks the escrow on the node whose bid is given.
     pub(crate) async fn match_order(&self, order: &SignedOrder, bid: &SignedBid) -> Outcome<Sent> {
-        self.chain.match_order(&order.order, &order.signature, bid).await.map_err(chain_failure)
+        self.chain
+            .match_order(&order.order, &order.signature, bid)
+            .await
+            .map_err(chain_failure)
     }
 
     /// Sends a match again if the chain lost it. A chain that does not answer now is asked another time.
@@ -242,7 +283,10 @@ impl Session {
 /// Turns the chain's error into a failure with what to try.
 pub(crate) fn chain_failure(error: ChainError) -> Failure {
     let is_budget = error.revert().is_some_and(|revert| {
-        matches!(revert.name.as_str(), "CloudWallet_CreditsTooLow" | "CloudWallet_BudgetTooLow")
+        matches!(
+            revert.name.as_str(),
+            "CloudWallet_CreditsTooLow" | "CloudWallet_BudgetTooLow"
+        )
     });
     let failure = Failure::new(if is_budget { Kind::Budget } else { Kind::Error }, &error);
     match error.hint() {

@@ -96,7 +96,10 @@ pub(crate) async fn demo(context: &Context, args: &args::Demo) -> Outcome {
     let begun = Instant::now();
     let parts = Parts::find(&args.scene)?;
     let mut interrupts = Interrupts::listen()?;
-    let private = tempfile::Builder::new().prefix("opengpu-demo-").tempdir().or_fail("cannot make a temporary folder")?;
+    let private = tempfile::Builder::new()
+        .prefix("opengpu-demo-")
+        .tempdir()
+        .or_fail("cannot make a temporary folder")?;
     let home = Home::at(private.path().to_owned());
     let local = LocalNetwork::of(&home);
     let started = Started::default();
@@ -111,7 +114,11 @@ pub(crate) async fn demo(context: &Context, args: &args::Demo) -> Outcome {
     if context.global.json {
         print_json(&demo)?;
     }
-    say(&format!("done in {}: picture, log and receipt are in {}", show_duration(begun.elapsed()), folder.display()));
+    say(&format!(
+        "done in {}: picture, log and receipt are in {}",
+        show_duration(begun.elapsed()),
+        folder.display()
+    ));
     Ok(())
 }
 
@@ -135,7 +142,9 @@ async fn show(
         node_port: Some(0),
     };
     let tell = |text: &str| say(&format!("network  {text}"));
-    interrupts.or(local.up(&any_port, &stage.started, &tell), NOTHING_LEFT).await?;
+    interrupts
+        .or(local.up(&any_port, &stage.started, &tell), NOTHING_LEFT)
+        .await?;
     let global = args::Global {
         network: Some(LOCAL.to_owned()),
         ..context.global.clone()
@@ -145,11 +154,20 @@ async fn show(
     let mut story = Timed::new(Teller::new(session.token(&run.token)?.1, LogTo::Stderr));
     let (learnt, finished, history) = play(&session, &run, &mut story, interrupts).await?;
     verdict(&learnt, &history.terms, &finished.bill)?;
-    say(&format!("receipt  {} ({})", finished.receipt.path.display(), finished.receipt.cid));
-    say(match interrupts.or(stranger::verify(&finished.receipt.path), NOTHING_LEFT).await? {
-        Isolation::Namespace => "verified by a second process without a network and without our data",
-        Isolation::Proxies => "verified by a second process without our data",
-    });
+    say(&format!(
+        "receipt  {} ({})",
+        finished.receipt.path.display(),
+        finished.receipt.cid
+    ));
+    say(
+        match interrupts
+            .or(stranger::verify(&finished.receipt.path), NOTHING_LEFT)
+            .await?
+        {
+            Isolation::Namespace => "verified by a second process without a network and without our data",
+            Isolation::Proxies => "verified by a second process without our data",
+        },
+    );
     let folder = finished.receipt.path.parent().unwrap_or(Path::new(".")).to_owned();
     let demo = Demo::new(&finished, story.timings)?;
     Ok((demo, folder))
@@ -219,16 +237,20 @@ impl Parts {
         let folder = program.parent().unwrap_or(Path::new("/")).join("demo");
         let image = folder.join("path-tracer");
         if !image.join("index.json").is_file() {
-            return Err(Failure::error(format_args!("the demo's image is not in {}", image.display()))
-                .hint("`make demo` builds it"));
+            return Err(
+                Failure::error(format_args!("the demo's image is not in {}", image.display()))
+                    .hint("`make demo` builds it"),
+            );
         }
         let named = folder.join("scenes").join(format!("{scene}.json"));
         let given = PathBuf::from(scene);
         let scene_file = if named.is_file() { named } else { given };
         if !scene_file.is_file() {
             let known = scene_names(&folder.join("scenes")).join(", ");
-            return Err(Failure::usage(format_args!("there is no scene `{scene}`; there are {known}"))
-                .hint("--scene also takes a JSON file"));
+            return Err(
+                Failure::usage(format_args!("there is no scene `{scene}`; there are {known}"))
+                    .hint("--scene also takes a JSON file"),
+            );
         }
         Ok(Self {
             image,
@@ -238,29 +260,54 @@ impl Parts {
 
     /// The job as a command line would ask for it: all cores, one USDC at most.
     fn run_args(&self, output: Option<PathBuf>) -> Outcome<args::Run> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+        let cores = std::thread::available_parallelism()
+            .map_or(1, std::num::NonZero::get)
+            .to_string();
         let image = format!("oci:{}", self.image.display());
         let scene = self.scene.display().to_string();
         let line = [
-            "opengpu", "run", "--input", &scene, "--max-cost", MAX_COST, "--expect", EXPECT, "--max-duration", "5m", "--cpus",
-            &cores, "--memory", "256MiB", "--disk", "64MiB", "--name", "demo", &image,
+            "opengpu",
+            "run",
+            "--input",
+            &scene,
+            "--max-cost",
+            MAX_COST,
+            "--expect",
+            EXPECT,
+            "--max-duration",
+            "5m",
+            "--cpus",
+            &cores,
+            "--memory",
+            "256MiB",
+            "--disk",
+            "64MiB",
+            "--name",
+            "demo",
+            &image,
         ];
         match args::Cli::try_parse_from(line) {
-            Ok(args::Cli { command: args::Command::Run(run), .. }) => Ok(args::Run {
+            Ok(args::Cli {
+                command: args::Command::Run(run),
+                ..
+            }) => Ok(args::Run {
                 output,
                 folder_prefix: "demo".to_owned(),
                 ..*run
             }),
             Ok(_) => Err(Failure::error("the demo's own command line is wrong")),
-            Err(error) => Err(Failure::error(format_args!("the demo's own command line is wrong: {error}"))),
+            Err(error) => Err(Failure::error(format_args!(
+                "the demo's own command line is wrong: {error}"
+            ))),
         }
     }
 }
 
 fn scene_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.path().file_stem().map(|name| name.to_string_lossy().into_owned())).collect();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.path().file_stem().map(|name| name.to_string_lossy().into_owned()))
+        .collect();
     names.sort();
     names
 }

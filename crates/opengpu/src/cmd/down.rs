@@ -32,7 +32,11 @@ fn report(context: &Context, stopped: &[Role], is_deleted: bool) -> Outcome {
     if context.global.json {
         return print_json(&serde_json::json!({ "stopped": names, "isDeleted": is_deleted }));
     }
-    let what = if names.is_empty() { "nothing was running".to_owned() } else { format!("stopped {}", names.join(", ")) };
+    let what = if names.is_empty() {
+        "nothing was running".to_owned()
+    } else {
+        format!("stopped {}", names.join(", "))
+    };
     let state = if is_deleted { "; its data is gone" } else { "" };
     print_line(&format!("{what}{state}"))
 }

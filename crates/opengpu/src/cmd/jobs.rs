@@ -8,7 +8,7 @@ use crate::job::collect::check_output_folder;
 use crate::job::finish::{finish, result_text};
 use crate::job::follow::Learnt;
 use crate::job::record::Records;
-use crate::job::story::{Happening, Story, Teller, LogTo};
+use crate::job::story::{Happening, LogTo, Story, Teller};
 use crate::job::verdict::verdict;
 use crate::output::{print_json, print_line};
 use crate::session::Session;
@@ -30,7 +30,8 @@ pub(crate) async fn result(context: &Context, args: &args::JobResult) -> Outcome
     let session = Session::open(&context.home, &context.global).await?;
     let (job, record) = Records::of(&context.home).find(&session.profile.name, &args.job)?;
     let record = record.ok_or_else(|| {
-        Failure::usage(format_args!("job {job} was not started from here")).hint("`opengpu ps --all` lists those that were")
+        Failure::usage(format_args!("job {job} was not started from here"))
+            .hint("`opengpu ps --all` lists those that were")
     })?;
     let folder = args.output.clone().unwrap_or_else(|| record.output.clone());
     check_output_folder(&folder)?;

@@ -48,7 +48,10 @@ pub(crate) async fn ps(context: &Context, args: &args::Ps) -> Outcome {
         let (job, node, locked) = (short(row.job_id), row.node.to_string(), token.show(row.locked));
         [job, row.name.clone(), state, node, cost, locked, row.image.clone()]
     });
-    print_line(&table(["JOB", "NAME", "STATE", "NODE", "COST", "LOCKED", "IMAGE"], lines.collect()))
+    print_line(&table(
+        ["JOB", "NAME", "STATE", "NODE", "COST", "LOCKED", "IMAGE"],
+        lines.collect(),
+    ))
 }
 
 async fn row(session: &Session, record: &JobRecord, state: JobState) -> Row {

@@ -35,7 +35,10 @@ fn show(context: &Context, text: &str) -> Outcome {
         return print_json(&file);
     }
     let lines = bill_lines(&file.receipt).into_iter();
-    print_line(&table(["", ""], lines.map(|(name, value)| [name.to_owned(), value]).collect()))
+    print_line(&table(
+        ["", ""],
+        lines.map(|(name, value)| [name.to_owned(), value]).collect(),
+    ))
 }
 
 /// A receipt for people: name and value of each line.
@@ -51,7 +54,10 @@ fn bill_lines(receipt: &Document) -> Vec<(&'static str, String)> {
         ("payer", receipt.payer.to_string()),
     ];
     for attempt in &receipt.attempts {
-        lines.push(("node", format!("{} of {} (attempt {})", attempt.node, attempt.owner, attempt.attempt)));
+        lines.push((
+            "node",
+            format!("{} of {} (attempt {})", attempt.node, attempt.owner, attempt.attempt),
+        ));
     }
     let billed = show_millis(receipt.usage.billed_millis);
     let measured = receipt.usage.measured.as_ref().map_or_else(String::new, |measured| {
@@ -60,13 +66,30 @@ fn bill_lines(receipt: &Document) -> Vec<(&'static str, String)> {
     });
     lines.push(("usage", format!("{billed} billed{measured}")));
     lines.push(("quote", token.show(receipt.quote.estimated_cost)));
-    lines.push(("paid", format!("{} of {} locked", token.show(payment.paid), token.show(payment.escrowed))));
-    for (name, amount) in [("  node", payment.node), ("  stakers", payment.stakers), ("  treasury", payment.treasury)] {
+    lines.push((
+        "paid",
+        format!(
+            "{} of {} locked",
+            token.show(payment.paid),
+            token.show(payment.escrowed)
+        ),
+    ));
+    for (name, amount) in [
+        ("  node", payment.node),
+        ("  stakers", payment.stakers),
+        ("  treasury", payment.treasury),
+    ] {
         lines.push((name, token.show(amount)));
     }
     lines.push(("refunded", token.show(payment.refunded)));
-    let output = receipt.output.as_ref().map(|output| format!("{}, exit code {}", output.cid, output.exit_code));
-    lines.push(("output", output.unwrap_or_else(|| "none: the job was closed without a result".to_owned())));
+    let output = receipt
+        .output
+        .as_ref()
+        .map(|output| format!("{}, exit code {}", output.cid, output.exit_code));
+    lines.push((
+        "output",
+        output.unwrap_or_else(|| "none: the job was closed without a result".to_owned()),
+    ));
     if let Some(logs) = receipt.logs.as_ref() {
         lines.push(("log", format!("{}, {}", logs.cid, show_bytes(logs.bytes))));
     }
@@ -83,10 +106,14 @@ fn locate(context: &Context, text: &str) -> Outcome<PathBuf> {
     let network = context.global.network.clone().or(config.default_network);
     let network = network.unwrap_or_else(|| crate::home::LOCAL.to_owned());
     let (job, record) = Records::of(&context.home).find(&network, text).map_err(|_| {
-        Failure::usage(format_args!("`{text}` is no file, and no one job on record starts with it"))
-            .hint("name a receipt file, or a job that `opengpu ps --all` lists")
+        Failure::usage(format_args!(
+            "`{text}` is no file, and no one job on record starts with it"
+        ))
+        .hint("name a receipt file, or a job that `opengpu ps --all` lists")
     })?;
-    let path = record.map(|record| record.output.join(RECEIPT_FILE)).filter(|path| path.exists());
+    let path = record
+        .map(|record| record.output.join(RECEIPT_FILE))
+        .filter(|path| path.exists());
     path.ok_or_else(|| {
         Failure::error(format_args!("the receipt of job {job} was not fetched"))
             .hint(format_args!("`opengpu job result {text}` fetches it"))
@@ -117,25 +144,45 @@ async fn verify(context: &Context, args: &Verify) -> Outcome {
     let report = verify_offline(&bytes, &options);
     let is_valid = report.is_valid();
     if context.global.json {
-        print_json(&Verified { is_valid, report: report.clone() })?;
+        print_json(&Verified {
+            is_valid,
+            report: report.clone(),
+        })?;
     } else {
         show_report(&report)?;
     }
     if is_valid {
         return Ok(());
     }
-    let failed = report.checks.iter().filter(|check| !check.ok).map(|check| check.name.as_str());
+    let failed = report
+        .checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| check.name.as_str());
     let names: Vec<&str> = failed.collect();
-    let what = if names.is_empty() { "nobody vouches for it".to_owned() } else { format!("{} do not hold", names.join(", ")) };
+    let what = if names.is_empty() {
+        "nobody vouches for it".to_owned()
+    } else {
+        format!("{} do not hold", names.join(", "))
+    };
     Err(Failure::error(format_args!("the receipt is not valid: {what}"))
         .hint("get it again from the payer, the node, or IPFS by the digest on chain"))
 }
 
 fn show_report(report: &Report) -> Outcome {
     for check in &report.checks {
-        print_line(&format!("{}  {}: {}", if check.ok { "ok    " } else { "WRONG " }, check.name, check.detail))?;
+        print_line(&format!(
+            "{}  {}: {}",
+            if check.ok { "ok    " } else { "WRONG " },
+            check.name,
+            check.detail
+        ))?;
     }
-    let voices: Vec<String> = report.vouched_by.iter().map(|voice| format!("{voice:?}").to_lowercase()).collect();
+    let voices: Vec<String> = report
+        .vouched_by
+        .iter()
+        .map(|voice| format!("{voice:?}").to_lowercase())
+        .collect();
     if report.is_valid() {
         print_line(&format!("valid: vouched for by {}", voices.join(" and ")))?;
     }
@@ -149,18 +196,28 @@ async fn digest_on_chain(context: &Context, bytes: &[u8]) -> Outcome<Option<Sha2
     }
     let profile = Profile::choose(&context.home, &context.global)?;
     // What cannot be read is a check that does not hold, and offline verification names it.
-    let Ok(file) = ReceiptFile::from_json(bytes) else { return Ok(None) };
+    let Ok(file) = ReceiptFile::from_json(bytes) else {
+        return Ok(None);
+    };
     let receipt = file.receipt;
     if receipt.domain() != profile.network.domain() {
-        return Err(Failure::error(format_args!("the receipt is of another network than `{}`", profile.name))
-            .hint("name the network it was made on"));
+        return Err(Failure::error(format_args!(
+            "the receipt is of another network than `{}`",
+            profile.name
+        ))
+        .hint("name the network it was made on"));
     }
-    let chain = ChainClient::connect(&profile.network, None).await.map_err(chain_failure)?;
+    let chain = ChainClient::connect(&profile.network, None)
+        .await
+        .map_err(chain_failure)?;
     let found = chain.job_record(receipt.job_id).await.map_err(chain_failure)?;
-    let digest = found.iter().flat_map(|(_, events)| events).find_map(|envelope| match &envelope.event {
-        ChainEvent::Settled { settlement, .. } => Some(settlement.receipt_digest),
-        _ => None,
-    });
+    let digest = found
+        .iter()
+        .flat_map(|(_, events)| events)
+        .find_map(|envelope| match &envelope.event {
+            ChainEvent::Settled { settlement, .. } => Some(settlement.receipt_digest),
+            _ => None,
+        });
     digest.map(Some).ok_or_else(|| {
         Failure::error("the chain does not know this job as settled").hint("is this the network it ran on?")
     })
@@ -172,7 +229,11 @@ fn local_content(args: &Verify) -> Outcome<LocalContent> {
     let beside = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
     let cid = |path: Option<PathBuf>| path.map(|path| cid_of(&path)).transpose();
     let scratch = tempfile::tempdir().or_fail("cannot make a temporary folder")?;
-    let input = args.input.as_deref().map(|path| as_folder(path, scratch.path())).transpose()?;
+    let input = args
+        .input
+        .as_deref()
+        .map(|path| as_folder(path, scratch.path()))
+        .transpose()?;
     Ok(LocalContent {
         data: cid(input)?,
         output: cid(args.output.clone().or_else(|| beside(OUTPUT_FOLDER)))?,

@@ -20,9 +20,15 @@ pub(crate) async fn run(context: &Context, args: &args::Run) -> Outcome {
     let mut interrupts = Interrupts::listen()?;
     let session = Session::open(&context.home, &context.global).await?;
     let (_, token_name) = session.token(&args.token)?;
-    let log = if context.global.json { LogTo::Stderr } else { LogTo::Stdout };
+    let log = if context.global.json {
+        LogTo::Stderr
+    } else {
+        LogTo::Stdout
+    };
     let mut teller = Teller::new(token_name, log);
-    let (prepared, offer) = interrupts.or(offer(context, &session, args, &mut teller), "nothing was locked").await?;
+    let (prepared, offer) = interrupts
+        .or(offer(context, &session, args, &mut teller), "nothing was locked")
+        .await?;
     // From here to the record the match may be on its way: it is awaited, whatever the terminal says.
     let record = prepared.accept(&session, args, offer, &mut teller).await?;
     prepared.upload(&session, &record, &mut teller, &mut interrupts).await?;
@@ -41,7 +47,11 @@ async fn offer(
 ) -> Outcome<(Prepared, Offer)> {
     let prepared = prepare(session, args, story).await?;
     let offer = prepared.offer(session, story).await?;
-    let answer = if context.global.yes { None } else { ask("lock the escrow and run it? [Y/n]").await };
+    let answer = if context.global.yes {
+        None
+    } else {
+        ask("lock the escrow and run it? [Y/n]").await
+    };
     match answer.as_deref() {
         None | Some("" | "y" | "yes") => Ok((prepared, offer)),
         Some(_) => {
@@ -59,7 +69,11 @@ async fn follow_to_the_bill(
     story: &mut dyn Story,
     interrupts: &mut Interrupts,
 ) -> Outcome {
-    let cosigner = if args.self_sign { Some(Cosigner::new(session, record).await?) } else { None };
+    let cosigner = if args.self_sign {
+        Some(Cosigner::new(session, record).await?)
+    } else {
+        None
+    };
     let mut follower = Follower {
         session,
         record,
@@ -78,7 +92,11 @@ async fn follow_to_the_bill(
         print_json(&finished)?;
     } else {
         say(&format!("output   {}", record.output.display()));
-        say(&format!("receipt  {} ({})", finished.receipt.path.display(), finished.receipt.cid));
+        say(&format!(
+            "receipt  {} ({})",
+            finished.receipt.path.display(),
+            finished.receipt.cid
+        ));
     }
     verdict(&learnt, &history.terms, &finished.bill)
 }

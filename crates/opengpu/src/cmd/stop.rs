@@ -28,15 +28,31 @@ pub(crate) async fn stop(context: &Context, args: &args::Stop) -> Outcome {
         return Err(Failure::error(format_args!("job {} has ended already", short(job)))
             .hint(format_args!("`opengpu job result {}` fetches what it left", short(job))));
     }
-    session.gateway.post_stop(&SignedStop::sign(session.domain(), job, &session.key)).await?;
+    session
+        .gateway
+        .post_stop(&SignedStop::sign(session.domain(), job, &session.key))
+        .await?;
     if !args.no_wait {
         say("stop requested; waiting for the settlement");
-        interrupts.or(settled(&session, job), "the stop is under way; `opengpu ps` says where it stands").await?;
+        interrupts
+            .or(
+                settled(&session, job),
+                "the stop is under way; `opengpu ps` says where it stands",
+            )
+            .await?;
     }
     if context.global.json {
         return print_json(&json!({ "jobId": job, "isSettled": !args.no_wait }));
     }
-    print_line(&format!("{} {}", if args.no_wait { "stop requested:" } else { "stopped and settled:" }, short(job)))
+    print_line(&format!(
+        "{} {}",
+        if args.no_wait {
+            "stop requested:"
+        } else {
+            "stopped and settled:"
+        },
+        short(job)
+    ))
 }
 
 async fn settled(session: &Session, job: JobId) -> Outcome {
@@ -50,7 +66,10 @@ async fn settled(session: &Session, job: JobId) -> Outcome {
         }
     };
     timeout(PATIENCE, look).await.map_err(|_| {
-        Failure::new(Kind::TimeOut, format_args!("the job was not settled within {} s", PATIENCE.as_secs()))
-            .hint("`opengpu ps` says where it stands")
+        Failure::new(
+            Kind::TimeOut,
+            format_args!("the job was not settled within {} s", PATIENCE.as_secs()),
+        )
+        .hint("`opengpu ps` says where it stands")
     })
 }

@@ -36,7 +36,10 @@ pub(crate) async fn up(context: &Context, args: &args::Up) -> Outcome {
     if context.global.json {
         return print_json(&up);
     }
-    print_line(&format!("local network is up: chain {}, gateway {}, node {}", up.rpc, up.gateway, up.node))?;
+    print_line(&format!(
+        "local network is up: chain {}, gateway {}, node {}",
+        up.rpc, up.gateway, up.node
+    ))?;
     say("try: opengpu run IMAGE -- CMD    see: opengpu status    end: opengpu down");
     Ok(())
 }

@@ -56,7 +56,13 @@ async fn deposit(context: &Context, session: &Session, transfer: &Transfer) -> O
     let (token, name) = session.token(&transfer.token)?;
     let amount = positive(&name, &transfer.amount)?;
     let tokens = session.tokens(token).await?;
-    enough(&name, amount, tokens, "outside the wallet", "send that account some first")?;
+    enough(
+        &name,
+        amount,
+        tokens,
+        "outside the wallet",
+        "send that account some first",
+    )?;
     session.chain.deposit(token, amount).await.map_err(chain_failure)?;
     moved(context, session, transfer, "deposited").await
 }
@@ -65,8 +71,18 @@ async fn withdraw(context: &Context, session: &Session, transfer: &Transfer) -> 
     let (token, name) = session.token(&transfer.token)?;
     let amount = positive(&name, &transfer.amount)?;
     let credits = session.credits(token).await?;
-    enough(&name, amount, credits, "in credits that no job has locked", "`opengpu wallet show` shows what there is")?;
-    session.chain.withdraw(token, amount, session.payer()).await.map_err(chain_failure)?;
+    enough(
+        &name,
+        amount,
+        credits,
+        "in credits that no job has locked",
+        "`opengpu wallet show` shows what there is",
+    )?;
+    session
+        .chain
+        .withdraw(token, amount, session.payer())
+        .await
+        .map_err(chain_failure)?;
     moved(context, session, transfer, "withdrew").await
 }
 
@@ -91,5 +107,10 @@ async fn moved(context: &Context, session: &Session, transfer: &Transfer, what: 
     if context.global.json {
         return print_json(&serde_json::json!({ "token": name.symbol, "credits": credits }));
     }
-    print_line(&format!("{what} {} {}; credits are now {}", transfer.amount, name.symbol, name.show(credits)))
+    print_line(&format!(
+        "{what} {} {}; credits are now {}",
+        transfer.amount,
+        name.symbol,
+        name.show(credits)
+    ))
 }

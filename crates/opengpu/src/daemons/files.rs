@@ -128,7 +128,11 @@ impl NodeFile {
         Ok(NodeConfig {
             listen: self.listen,
             data_dir: self.data_dir,
-            gateways: self.gateways.iter().map(|text| parse_url(text)).collect::<Outcome<Vec<_>>>()?,
+            gateways: self
+                .gateways
+                .iter()
+                .map(|text| parse_url(text))
+                .collect::<Outcome<Vec<_>>>()?,
             node_id: self.node,
             operator_key,
             gpus: Vec::new(),
@@ -148,6 +152,13 @@ fn load_network(path: &std::path::Path) -> Outcome<Network> {
 /// `MemTotal` of Linux; elsewhere nobody knows without asking the kernel in its own way.
 fn machine_memory_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
     kib.map_or(FALLBACK_MEMORY_BYTES, |kib| kib << 10)
 }

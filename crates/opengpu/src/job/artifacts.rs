@@ -98,7 +98,9 @@ pub(crate) fn as_folder(path: &Path, scratch: &Path) -> Outcome<PathBuf> {
     if metadata.is_dir() {
         return fs::canonicalize(path).map_err(no_input);
     }
-    let name = path.file_name().ok_or_else(|| no_input(std::io::ErrorKind::InvalidInput.into()))?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| no_input(std::io::ErrorKind::InvalidInput.into()))?;
     let folder = scratch.join("input");
     fs::create_dir(&folder).or_fail("cannot make a temporary folder")?;
     fs::copy(path, folder.join(name)).map_err(no_input)?;
@@ -130,14 +132,20 @@ fn bad_import(error: &ImportError, what: &str) -> Failure {
 
 /// Turns an image's error into a failure with what to try.
 fn bad_image(error: ImageError) -> Failure {
-    let kind = if matches!(error, ImageError::BadReference { .. }) { Kind::Usage } else { Kind::Error };
+    let kind = if matches!(error, ImageError::BadReference { .. }) {
+        Kind::Usage
+    } else {
+        Kind::Error
+    };
     let failure = Failure::new(kind, with_sources(&error));
     match error {
         ImageError::BadReference { .. } => failure.hint("for example oci:./my-image or 127.0.0.1:5000/team/image:1.0"),
         ImageError::NotFound { .. } => failure.hint("check the name and the tag, or the path"),
         ImageError::WrongPlatform { .. } => failure.hint("build the image for this platform too"),
         ImageError::Registry { .. } => failure.hint("is the registry reachable from here?"),
-        ImageError::DigestMismatch { .. } | ImageError::Malformed { .. } => failure.hint("build or copy the image again"),
+        ImageError::DigestMismatch { .. } | ImageError::Malformed { .. } => {
+            failure.hint("build or copy the image again")
+        }
         ImageError::TooLarge { .. } => failure.hint("the image must be smaller; data can come as --input"),
         ImageError::Io { .. } => failure.hint("is there room on the disk? TMPDIR names a folder on a larger one"),
     }
@@ -176,7 +184,9 @@ mod tests {
         let (layout, file) = (layout(folder.path()), folder.path().join("image.tar"));
         let mut archive = tar::Builder::new(fs::File::create(&file).unwrap());
         archive.append_dir_all(".", &layout).unwrap();
-        archive.append_path_with_name(folder.path().join("program"), "notes.txt").unwrap();
+        archive
+            .append_path_with_name(folder.path().join("program"), "notes.txt")
+            .unwrap();
         archive.finish().unwrap();
         let of_archive = gather(&format!("oci-archive:{}", file.display()), None).await.unwrap();
         let of_layout = gather(&format!("oci:{}", layout.display()), None).await.unwrap();
@@ -193,7 +203,9 @@ mod tests {
         header.set_size(0);
         archive.append_link(&mut header, "index.json", "/etc/passwd").unwrap();
         archive.finish().unwrap();
-        let failure = gather(&format!("oci-archive:{}", file.display()), None).await.unwrap_err();
+        let failure = gather(&format!("oci-archive:{}", file.display()), None)
+            .await
+            .unwrap_err();
         assert!(failure.to_string().contains("index.json is not a file"), "{failure}");
     }
 

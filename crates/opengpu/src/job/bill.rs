@@ -58,12 +58,23 @@ impl Bill {
     /// and then nobody may be shown a bill that hides it.
     pub(crate) fn add_up(locked: Amount, collected: &[Parts], settlement: &Settlement) -> Outcome<Self> {
         let all: Vec<Parts> = collected.iter().copied().chain([Parts::from(settlement)]).collect();
-        let sum = |part: fn(&Parts) -> Amount| all.iter().try_fold(Amount::ZERO, |sum, parts| sum.checked_add(part(parts)));
-        let sums = (sum(|parts| parts.node), sum(|parts| parts.stakers), sum(|parts| parts.treasury));
-        let (Some(node_share), Some(stakers_share), Some(treasury_share)) = sums else {
-            return Err(Failure::error("the job's payments do not fit 128 bits").hint("keep the receipt and report this"));
+        let sum = |part: fn(&Parts) -> Amount| {
+            all.iter()
+                .try_fold(Amount::ZERO, |sum, parts| sum.checked_add(part(parts)))
         };
-        let paid = node_share.checked_add(stakers_share).and_then(|sum| sum.checked_add(treasury_share));
+        let sums = (
+            sum(|parts| parts.node),
+            sum(|parts| parts.stakers),
+            sum(|parts| parts.treasury),
+        );
+        let (Some(node_share), Some(stakers_share), Some(treasury_share)) = sums else {
+            return Err(
+                Failure::error("the job's payments do not fit 128 bits").hint("keep the receipt and report this")
+            );
+        };
+        let paid = node_share
+            .checked_add(stakers_share)
+            .and_then(|sum| sum.checked_add(treasury_share));
         let closes = paid.and_then(|paid| paid.checked_add(settlement.refunded)) == Some(locked);
         match paid {
             Some(paid) if closes => Ok(Self {
@@ -91,7 +102,10 @@ impl Bill {
         let [node, stakers, treasury] =
             [self.node_share, self.stakers_share, self.treasury_share].map(|amount| token.show(amount));
         vec![
-            format!("bill     {paid} paid for {}: node {node}, stakers {stakers}, treasury {treasury}", show_millis(self.billed_millis)),
+            format!(
+                "bill     {paid} paid for {}: node {node}, stakers {stakers}, treasury {treasury}",
+                show_millis(self.billed_millis)
+            ),
             format!("refund   {refunded} back of {locked} locked"),
         ]
     }
@@ -114,10 +128,17 @@ mod tests {
 
     #[test]
     fn collected_and_settled_parts_add_up_to_the_escrow() {
-        let collected = [Parts { node: Amount(83), stakers: Amount(12), treasury: Amount(5) }];
+        let collected = [Parts {
+            node: Amount(83),
+            stakers: Amount(12),
+            treasury: Amount(5),
+        }];
         let bill = Bill::add_up(Amount(1_000), &collected, &settlement([166, 24, 10], 700)).unwrap();
         assert_eq!(bill.paid, Amount(300));
-        assert_eq!((bill.node_share, bill.stakers_share, bill.treasury_share), (Amount(249), Amount(36), Amount(15)));
+        assert_eq!(
+            (bill.node_share, bill.stakers_share, bill.treasury_share),
+            (Amount(249), Amount(36), Amount(15))
+        );
         assert_eq!(bill.refunded, Amount(700));
     }
 

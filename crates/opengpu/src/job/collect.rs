@@ -31,7 +31,11 @@ impl Download {
     pub(crate) fn of_receipt(session: &Session, receipt: &Receipt) -> Outcome<Self> {
         Ok(Self {
             store: BlockStore::open(store_folder(&session.home)).or_fail("cannot open the store")?,
-            output: receipt.output.as_ref().map(|output| parse_cid(&output.cid)).transpose()?,
+            output: receipt
+                .output
+                .as_ref()
+                .map(|output| parse_cid(&output.cid))
+                .transpose()?,
             logs: receipt.logs.as_ref().map(|logs| parse_cid(&logs.cid)).transpose()?,
         })
     }
@@ -40,10 +44,12 @@ impl Download {
     pub(crate) async fn fetch(&self, session: &Session) -> Outcome {
         for cid in [self.output, self.logs].iter().flatten() {
             let gateways = &session.profile.gateways;
-            fetch(session.gateway.http(), gateways, cid, &self.store, &Limits::default()).await.map_err(|error| {
-                Failure::error(format_args!("cannot fetch {cid}: {error}"))
-                    .hint("the receipt names it; fetch it later from any gateway or IPFS node")
-            })?;
+            fetch(session.gateway.http(), gateways, cid, &self.store, &Limits::default())
+                .await
+                .map_err(|error| {
+                    Failure::error(format_args!("cannot fetch {cid}: {error}"))
+                        .hint("the receipt names it; fetch it later from any gateway or IPFS node")
+                })?;
         }
         Ok(())
     }
@@ -51,7 +57,9 @@ impl Download {
     /// Writes output and log below `folder`, which is made when missing.
     pub(crate) async fn write(&self, folder: &Path) -> Outcome {
         let (this, folder) = (self.clone(), folder.to_owned());
-        tokio::task::spawn_blocking(move || this.write_now(&folder)).await.or_fail("cannot write the output")?
+        tokio::task::spawn_blocking(move || this.write_now(&folder))
+            .await
+            .or_fail("cannot write the output")?
     }
 
     fn write_now(&self, folder: &Path) -> Outcome {
@@ -78,7 +86,9 @@ pub(crate) fn check_output_folder(folder: &Path) -> Outcome {
         }
     }
     if folder.exists() && !folder.is_dir() {
-        return Err(Failure::usage(format_args!("{} is not a folder", folder.display())).hint("--output takes a folder"));
+        return Err(
+            Failure::usage(format_args!("{} is not a folder", folder.display())).hint("--output takes a folder")
+        );
     }
     Ok(())
 }
@@ -93,7 +103,10 @@ pub(crate) fn write_receipt(folder: &Path, receipt: Receipt, signatures: Signatu
 
 /// Reads a CID that came in a message.
 pub(crate) fn parse_cid(text: &CidText) -> Outcome<Cid> {
-    text.0.parse().map_err(|error| Failure::error(format_args!("`{text}` is not a CID: {error}")).hint("the message that named it is damaged; get it again"))
+    text.0.parse().map_err(|error| {
+        Failure::error(format_args!("`{text}` is not a CID: {error}"))
+            .hint("the message that named it is damaged; get it again")
+    })
 }
 
 #[cfg(test)]

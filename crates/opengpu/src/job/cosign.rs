@@ -3,12 +3,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use opengpu_core::B256;
 use opengpu_core::ids::JobId;
 use opengpu_core::metering::{SignerView, check_result, check_voucher, ready_at};
 use opengpu_core::order::{Approve, Signable};
 use opengpu_core::receipt::{JobFacts, Receipt};
 use opengpu_core::wire::{ApprovedResult, Refusal, ResultProposal, SignedVoucher, VoucherProposal};
-use opengpu_core::B256;
 
 use super::collect::Download;
 use super::history::{History, node_facts};
@@ -49,17 +49,32 @@ impl Cosigner {
         story: &mut dyn Story,
     ) -> Outcome {
         let voucher = &proposal.voucher;
-        if !proposal.operator_signature.is_by(self.history.terms.operator, voucher.digest(session.domain())) {
+        if !proposal
+            .operator_signature
+            .is_by(self.history.terms.operator, voucher.digest(session.domain()))
+        {
             return Ok(()); // not by the node: nobody we know asks
         }
         self.remember(session, record, proposal.previous.as_ref());
-        if self.newest.as_ref().is_some_and(|newest| newest.voucher.seq >= voucher.seq) {
+        if self
+            .newest
+            .as_ref()
+            .is_some_and(|newest| newest.voucher.seq >= voucher.seq)
+        {
             return Ok(()); // told again
         }
         let now = unix_millis();
         let judged = check_voucher(&self.view(record, now), voucher);
         if let Err(refused) = judged {
-            return refuse(session, record.job_id, voucher.struct_hash(), refused.to_string(), refused.is_retryable(), story).await;
+            return refuse(
+                session,
+                record.job_id,
+                voucher.struct_hash(),
+                refused.to_string(),
+                refused.is_retryable(),
+                story,
+            )
+            .await;
         }
         let signed = SignedVoucher {
             voucher: voucher.clone(),
@@ -67,7 +82,8 @@ impl Cosigner {
             signer_signature: voucher.sign(session.domain(), &session.key),
         };
         let interval = record.order.spec.voucher_interval_seconds;
-        self.ready_at_millis.get_or_insert_with(|| ready_at(voucher, interval, now));
+        self.ready_at_millis
+            .get_or_insert_with(|| ready_at(voucher, interval, now));
         self.newest = Some(signed.clone());
         pass_over(session.gateway.post_voucher(&signed).await.map(drop))
     }
@@ -81,14 +97,25 @@ impl Cosigner {
         story: &mut dyn Story,
     ) -> Outcome {
         let result = &proposal.result;
-        if !proposal.operator_signature.is_by(self.history.terms.operator, result.digest(session.domain())) {
+        if !proposal
+            .operator_signature
+            .is_by(self.history.terms.operator, result.digest(session.domain()))
+        {
             return Ok(());
         }
         self.remember(session, record, proposal.previous.as_ref());
         match self.judge(session, record, proposal).await {
             Ok(()) => {}
             Err(No { reason, is_retryable }) => {
-                return refuse(session, record.job_id, result.struct_hash(), reason, is_retryable, story).await;
+                return refuse(
+                    session,
+                    record.job_id,
+                    result.struct_hash(),
+                    reason,
+                    is_retryable,
+                    story,
+                )
+                .await;
             }
         }
         let approve: Approve = result.approve(session.domain(), 0);
@@ -107,7 +134,9 @@ impl Cosigner {
         let receipt =
             Receipt::from_canonical_json(proposal.receipt.as_bytes()).map_err(|error| No::new(&error, false))?;
         let claimed = receipt.last_attempt().map_or(&[][..], |attempt| &attempt.gpus);
-        let node = node_facts(session, self.history.terms.node, claimed).await.map_err(|failure| No::new(&failure, true))?;
+        let node = node_facts(session, self.history.terms.node, claimed)
+            .await
+            .map_err(|failure| No::new(&failure, true))?;
         let token = session.token_name(self.history.terms.token);
         let facts = JobFacts {
             domain: session.domain(),
@@ -120,7 +149,9 @@ impl Cosigner {
             collected: &self.history.collected_values,
             node: &node,
         };
-        receipt.consistent_with(&facts, &proposal.result).map_err(|error| No::new(&error, false))?;
+        receipt
+            .consistent_with(&facts, &proposal.result)
+            .map_err(|error| No::new(&error, false))?;
         let download = Download::of_receipt(session, &receipt).map_err(|failure| No::new(&failure, false))?;
         download.fetch(session).await.map_err(|failure| No::new(&failure, true))
     }
@@ -148,7 +179,8 @@ impl Cosigner {
         if is_ours && previous.voucher.seq > newest {
             let interval = record.order.spec.voucher_interval_seconds;
             let seen_at = previous.voucher.signed_at.saturating_mul(1_000);
-            self.ready_at_millis.get_or_insert_with(|| ready_at(&previous.voucher, interval, seen_at));
+            self.ready_at_millis
+                .get_or_insert_with(|| ready_at(&previous.voucher, interval, seen_at));
             self.newest = Some(previous.clone());
         }
     }

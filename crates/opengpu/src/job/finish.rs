@@ -69,7 +69,10 @@ pub(crate) struct ReceiptInfo {
 
 /// What whoever leaves before the results are here is told.
 pub(crate) fn result_text(job: JobId) -> String {
-    format!("the job is paid and closed; `opengpu job result {}` fetches what it left", short(job))
+    format!(
+        "the job is paid and closed; `opengpu job result {}` fetches what it left",
+        short(job)
+    )
 }
 
 /// Reads the chain, downloads, checks, writes. `learnt` is filled up with what the gateway still knows.
@@ -81,9 +84,10 @@ pub(crate) async fn finish(
     story: &mut dyn Story,
 ) -> Outcome<(Finished, History)> {
     let history = History::read(session, record).await?;
-    let settlement = history.settlement.clone().ok_or_else(|| {
-        Failure::error("the job is not closed yet").hint("`opengpu ps` says where it stands")
-    })?;
+    let settlement = history
+        .settlement
+        .clone()
+        .ok_or_else(|| Failure::error("the job is not closed yet").hint("`opengpu ps` says where it stands"))?;
     let bill = Bill::add_up(record.order.order.max_cost, &history.collected, &settlement)?;
     story.tell(&Happening::Settled(&bill));
     fill_up(session, record, learnt).await;
@@ -122,7 +126,9 @@ pub(crate) async fn finish(
 async fn settle_gas(session: &Session, history: &History) -> Option<u64> {
     let transaction = history.settled_by?;
     let asked = session.chain.gas_used(transaction).await;
-    asked.inspect_err(|error| tracing::info!(%transaction, %error, "gas unknown")).ok()
+    asked
+        .inspect_err(|error| tracing::info!(%transaction, %error, "gas unknown"))
+        .ok()
 }
 
 /// Reads the job's stream once more from its start: the settlement may have been seen on chain before the last entries.
@@ -148,7 +154,9 @@ async fn fill_up(session: &Session, record: &JobRecord, learnt: &mut Learnt) {
 }
 
 async fn tell_rest_of_log(session: &Session, record: &JobRecord, learnt: &mut Learnt, story: &mut dyn Story) {
-    let Ok(bytes) = session.gateway.log(record.job_id, learnt.log_bytes).await else { return };
+    let Ok(bytes) = session.gateway.log(record.job_id, learnt.log_bytes).await else {
+        return;
+    };
     if !bytes.is_empty() {
         learnt.log_bytes += bytes.len() as u64;
         story.tell(&Happening::Log(&bytes));
@@ -167,7 +175,10 @@ async fn receipt_of(
     if digest.0.is_zero() {
         return rebuilt(session, record, history, settlement).await;
     }
-    let proposed = learnt.proposal.as_ref().map(|proposal| proposal.receipt.clone().into_bytes());
+    let proposed = learnt
+        .proposal
+        .as_ref()
+        .map(|proposal| proposal.receipt.clone().into_bytes());
     let bytes = match proposed.filter(|bytes| Sha256Digest::of(bytes) == digest) {
         Some(bytes) => bytes,
         None => fetch_receipt(session, digest).await?,
@@ -179,13 +190,24 @@ async fn fetch_receipt(session: &Session, digest: Sha256Digest) -> Outcome<Vec<u
     let store = BlockStore::open(store_folder(&session.home)).or_fail("cannot open the store")?;
     let cid = raw_cid_of_digest(&digest.0.0).or_fail("the receipt's digest")?;
     let gateways = &session.profile.gateways;
-    fetch(session.gateway.http(), gateways, &cid, &store, &Limits::default()).await.map_err(|error| {
-        Failure::error(format_args!("cannot fetch the receipt {cid}: {error}")).hint("try again when a gateway has it")
-    })?;
-    tokio::task::spawn_blocking(move || store.get(&cid)).await.or_fail("cannot read the store")?.or_fail("cannot read the receipt")
+    fetch(session.gateway.http(), gateways, &cid, &store, &Limits::default())
+        .await
+        .map_err(|error| {
+            Failure::error(format_args!("cannot fetch the receipt {cid}: {error}"))
+                .hint("try again when a gateway has it")
+        })?;
+    tokio::task::spawn_blocking(move || store.get(&cid))
+        .await
+        .or_fail("cannot read the store")?
+        .or_fail("cannot read the receipt")
 }
 
-async fn rebuilt(session: &Session, record: &JobRecord, history: &History, settlement: &Settlement) -> Outcome<Receipt> {
+async fn rebuilt(
+    session: &Session,
+    record: &JobRecord,
+    history: &History,
+    settlement: &Settlement,
+) -> Outcome<Receipt> {
     let node = node_facts(session, history.terms.node, &[]).await?;
     let token = session.token_name(history.terms.token);
     let facts = JobFacts {
@@ -207,8 +229,14 @@ async fn rebuilt(session: &Session, record: &JobRecord, history: &History, settl
 }
 
 fn signatures_of(learnt: &Learnt, digest: Sha256Digest) -> Signatures {
-    let approved = learnt.approved.as_ref().filter(|approved| approved.result.receipt_digest == digest);
-    let proposal = learnt.proposal.as_ref().filter(|proposal| proposal.result.receipt_digest == digest);
+    let approved = learnt
+        .approved
+        .as_ref()
+        .filter(|approved| approved.result.receipt_digest == digest);
+    let proposal = learnt
+        .proposal
+        .as_ref()
+        .filter(|proposal| proposal.result.receipt_digest == digest);
     match (approved, proposal) {
         (Some(approved), _) => Signatures::of_both(approved),
         (None, Some(proposal)) => Signatures::of_node_alone(proposal.result.clone(), proposal.operator_signature),

@@ -54,7 +54,10 @@ impl Learnt {
     pub(crate) fn note(&mut self, step: &Step) {
         match step {
             Step::Usage { cpu_millis, .. } => self.cpu_millis = *cpu_millis,
-            Step::Exited { exit_code, is_out_of_memory } => self.exit = Some((*exit_code, *is_out_of_memory)),
+            Step::Exited {
+                exit_code,
+                is_out_of_memory,
+            } => self.exit = Some((*exit_code, *is_out_of_memory)),
             Step::Failed { reason, hint } => self.failed = Some((reason.clone(), hint.clone())),
             _ => {}
         }
@@ -126,12 +129,16 @@ impl Follower<'_> {
             }
             JobEventBody::VoucherProposed(proposal) => {
                 if let Some(cosigner) = &mut self.cosigner {
-                    cosigner.voucher(self.session, self.record, &proposal, self.story).await?;
+                    cosigner
+                        .voucher(self.session, self.record, &proposal, self.story)
+                        .await?;
                 }
             }
             JobEventBody::ResultProposed(proposal) => {
                 if let Some(cosigner) = &mut self.cosigner {
-                    cosigner.result(self.session, self.record, &proposal, self.story).await?;
+                    cosigner
+                        .result(self.session, self.record, &proposal, self.story)
+                        .await?;
                 }
                 self.learnt.proposal = Some(*proposal);
             }
@@ -156,8 +163,12 @@ impl Follower<'_> {
         match state {
             JobState::Settled | JobState::Cancelled => return Ok(true),
             JobState::None => self.match_again().await?,
-            JobState::Reported => self.story.tell(&Happening::Note("the node was reported as silent; it may still answer")),
-            JobState::Interrupted => self.story.tell(&Happening::Note("the attempt was interrupted; what is left comes back")),
+            JobState::Reported => self
+                .story
+                .tell(&Happening::Note("the node was reported as silent; it may still answer")),
+            JobState::Interrupted => self
+                .story
+                .tell(&Happening::Note("the attempt was interrupted; what is left comes back")),
             JobState::Matched | JobState::Submitted | JobState::Disputed => {}
         }
         Ok(false)
@@ -165,10 +176,13 @@ impl Follower<'_> {
 
     /// The chain came back without our match (a devnet from an older state, a reorg): sends the same match again.
     async fn match_again(&mut self) -> Outcome {
-        self.story.tell(&Happening::Note("the chain lost the match; sending it again"));
-        let sent = self.session.match_order(&self.record.order, &self.record.bid).await.map_err(|failure| {
-            failure.hint("nothing is locked; run the same command again")
-        })?;
+        self.story
+            .tell(&Happening::Note("the chain lost the match; sending it again"));
+        let sent = self
+            .session
+            .match_order(&self.record.order, &self.record.bid)
+            .await
+            .map_err(|failure| failure.hint("nothing is locked; run the same command again"))?;
         self.story.tell(&Happening::Matched {
             locked: self.record.order.order.max_cost,
             gas: sent.gas_used,

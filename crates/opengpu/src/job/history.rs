@@ -35,7 +35,8 @@ impl History {
         let job = record.job_id;
         let found = session.chain.job_record(job).await.map_err(chain_failure)?;
         let (on_chain, events) = found.ok_or_else(|| {
-            Failure::error(format_args!("the chain does not know job {job}")).hint("it may have gone back to an older state")
+            Failure::error(format_args!("the chain does not know job {job}"))
+                .hint("it may have gone back to an older state")
         })?;
         let mut history = Self {
             terms: on_chain.terms,
@@ -52,7 +53,13 @@ impl History {
     fn take_in(&mut self, envelope: &Envelope) {
         match &envelope.event {
             ChainEvent::Rematched { .. } => self.collected_values.clear(),
-            ChainEvent::Collected { value, node_part, stakers_part, treasury_part, .. } => {
+            ChainEvent::Collected {
+                value,
+                node_part,
+                stakers_part,
+                treasury_part,
+                ..
+            } => {
                 self.collected_values.push(*value);
                 self.collected.push(Parts {
                     node: *node_part,
@@ -76,6 +83,10 @@ pub(crate) async fn node_facts(session: &Session, node: NodeId, claimed: &[Gpu])
     let on_chain = session.node(node).await?;
     Ok(NodeFacts {
         owner: on_chain.owner,
-        gpus: claimed.iter().filter(|gpu| gpu.model == on_chain.gpu_model).cloned().collect(),
+        gpus: claimed
+            .iter()
+            .filter(|gpu| gpu.model == on_chain.gpu_model)
+            .cloned()
+            .collect(),
     })
 }

@@ -59,7 +59,11 @@ impl Purchase {
             return Ok(());
         }
         let name = &self.token_name;
-        let deposit = format!("opengpu wallet deposit {} --token {}", missing.format_units(name.decimals), name.symbol);
+        let deposit = format!(
+            "opengpu wallet deposit {} --token {}",
+            missing.format_units(name.decimals),
+            name.symbol
+        );
         let message = format!(
             "too few credits: the job locks {}, you have {}, {} are missing",
             name.show(self.max_cost),
@@ -81,7 +85,11 @@ impl Purchase {
         }
         let (bid, quote) = chosen?;
         let is_estimate = self.spec.expected_seconds.is_some();
-        story.tell(&Happening::Quoted { bid: &bid.bid, quote, is_estimate });
+        story.tell(&Happening::Quoted {
+            bid: &bid.bid,
+            quote,
+            is_estimate,
+        });
         Ok(Offer { order, bid, quote })
     }
 
@@ -96,7 +104,9 @@ impl Purchase {
         if bids.is_empty() {
             return Err(self.nobody_bid(session, story).await);
         }
-        self.choose(session, order, job, &bids).await?.map_err(|error| self.no_choice(&error))
+        self.choose(session, order, job, &bids)
+            .await?
+            .map_err(|error| self.no_choice(&error))
     }
 
     async fn sign(&self, session: &Session, signer: Address, max_cost: Amount) -> Outcome<SignedOrder> {
@@ -106,7 +116,9 @@ impl Purchase {
             token: self.token,
         };
         let expires_at = session.now().await? + ORDER_SECONDS;
-        let order = self.wish.order(&self.spec, parties, max_cost, expires_at, random_salt())?;
+        let order = self
+            .wish
+            .order(&self.spec, parties, max_cost, expires_at, random_salt())?;
         Ok(SignedOrder {
             signature: order.sign(session.domain(), &session.key).0.to_vec().into(),
             order,
@@ -143,8 +155,11 @@ impl Purchase {
     /// Nodes do not bid for an escrow that is worth less than a voucher. To name what would be enough, asks again with the
     /// most a new node may take; that order names this wallet as its signer, so nobody else can match it, and neither do we.
     async fn nobody_bid(&self, session: &Session, story: &mut dyn Story) -> Failure {
-        let nobody = Failure::new(Kind::TimeOut, format_args!("no node made an offer within {} s", FIRST_BID.as_secs()))
-            .hint("ask for less (--cpus, --memory, --disk), or see `opengpu status`");
+        let nobody = Failure::new(
+            Kind::TimeOut,
+            format_args!("no node made an offer within {} s", FIRST_BID.as_secs()),
+        )
+        .hint("ask for less (--cpus, --memory, --disk), or see `opengpu status`");
         match self.ask_for_price(session, story).await {
             Ok(Some(error)) => self.no_choice(&error),
             Ok(None) => nobody,
@@ -176,7 +191,11 @@ impl Purchase {
         match error.cheapest_needed() {
             Some(needed) => Failure::new(
                 Kind::Budget,
-                format_args!("the cheapest offer needs {}, --max-cost allows {}", name.show(needed), name.show(self.max_cost)),
+                format_args!(
+                    "the cheapest offer needs {}, --max-cost allows {}",
+                    name.show(needed),
+                    name.show(self.max_cost)
+                ),
             )
             .hint(format_args!("--max-cost {}", needed.format_units(name.decimals))),
             None => Failure::error(error).hint("change what you ask for, or try again later"),

@@ -37,7 +37,11 @@ pub(crate) struct Wish {
 impl Wish {
     /// Reads the options that say what to run.
     pub(crate) fn from_args(args: &args::Run) -> Outcome<Self> {
-        let env = args.env.iter().map(|pair| variable(pair)).collect::<Outcome<BTreeMap<_, _>>>()?;
+        let env = args
+            .env
+            .iter()
+            .map(|pair| variable(pair))
+            .collect::<Outcome<BTreeMap<_, _>>>()?;
         let expected_seconds = args.expect.map(|expect| expect.0);
         if expected_seconds.is_some_and(|expected| expected > args.max_duration.0) {
             return Err(Failure::usage("--expect is longer than --max-duration")
@@ -72,7 +76,11 @@ impl Wish {
             env: self.env.clone(),
             resources: self.resources,
             input,
-            voucher_interval_seconds: if chain == ChainId::LOCAL { LOCAL_INTERVAL_SECONDS } else { USUAL_INTERVAL_SECONDS },
+            voucher_interval_seconds: if chain == ChainId::LOCAL {
+                LOCAL_INTERVAL_SECONDS
+            } else {
+                USUAL_INTERVAL_SECONDS
+            },
             expected_seconds: self.expected_seconds,
         };
         spec.validate().map_err(bad_spec)?;
@@ -83,7 +91,14 @@ impl Wish {
     ///
     /// It sets no ceiling on hourly prices: the escrow bounds what can be spent, only the payer or its signer may pick a
     /// bid, and a node whose price does not fit still bids, so that the cheapest can be named.
-    pub(crate) fn order(&self, spec: &JobSpec, parties: Parties, max_cost: Amount, expires_at: u64, salt: U256) -> Outcome<Order> {
+    pub(crate) fn order(
+        &self,
+        spec: &JobSpec,
+        parties: Parties,
+        max_cost: Amount,
+        expires_at: u64,
+        salt: U256,
+    ) -> Outcome<Order> {
         Ok(Order {
             payer: parties.payer,
             budget: BudgetId::default(),
@@ -160,14 +175,30 @@ mod tests {
 
     #[test]
     fn the_command_line_becomes_the_spec() {
-        let wish = wish(&["--cpus", "2", "--env", "A=b=c", "--ready", "test -e '/a b'", "img", "--", "sh", "-c", "x y"]).unwrap();
+        let wish = wish(&[
+            "--cpus",
+            "2",
+            "--env",
+            "A=b=c",
+            "--ready",
+            "test -e '/a b'",
+            "img",
+            "--",
+            "sh",
+            "-c",
+            "x y",
+        ])
+        .unwrap();
         let spec = wish.spec(image(), None, ChainId::LOCAL).unwrap();
         assert_eq!(spec.command, ["sh", "-c", "x y"]);
         assert_eq!(spec.ready, ["test", "-e", "/a b"]);
         assert_eq!(spec.env["A"], "b=c");
         assert_eq!(spec.resources.cpu_millis, 2_000);
         assert_eq!(spec.voucher_interval_seconds, 5);
-        assert_eq!(wish.spec(image(), None, ChainId(1)).unwrap().voucher_interval_seconds, 60);
+        assert_eq!(
+            wish.spec(image(), None, ChainId(1)).unwrap().voucher_interval_seconds,
+            60
+        );
     }
 
     #[test]
@@ -188,10 +219,17 @@ mod tests {
 
     #[test]
     fn half_words_and_wrong_pairs_are_usage_errors() {
-        for line in [&["--ready", "'open", "img"][..], &["--env", "=x", "img"], &["--expect", "2h", "img"]] {
+        for line in [
+            &["--ready", "'open", "img"][..],
+            &["--env", "=x", "img"],
+            &["--expect", "2h", "img"],
+        ] {
             assert_eq!(wish(line).unwrap_err().kind(), Kind::Usage, "{line:?}");
         }
-        let tiny = wish(&["--memory", "1KiB", "img"]).unwrap().spec(image(), None, ChainId::LOCAL).unwrap_err();
+        let tiny = wish(&["--memory", "1KiB", "img"])
+            .unwrap()
+            .spec(image(), None, ChainId::LOCAL)
+            .unwrap_err();
         assert!(tiny.to_string().contains("memoryBytes"), "{tiny}");
     }
 }

@@ -77,8 +77,10 @@ impl Records {
             }
             (0, _) => Err(Failure::usage(format_args!("no job on record starts with `{text}`"))
                 .hint("`opengpu ps --all` lists them")),
-            (several, _) => Err(Failure::usage(format_args!("{several} jobs start with `{text}`"))
-                .hint("give more digits of the id")),
+            (several, _) => {
+                Err(Failure::usage(format_args!("{several} jobs start with `{text}`"))
+                    .hint("give more digits of the id"))
+            }
         }
     }
 }
@@ -98,15 +100,29 @@ mod tests {
     /// A record whose job differs by `salt`.
     fn record(salt: u64) -> JobRecord {
         let cli = crate::args::Cli::try_parse_from(["opengpu", "run", "img"]).unwrap();
-        let crate::args::Command::Run(run) = cli.command else { panic!("not run") };
+        let crate::args::Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
         let wish = crate::job::plan::Wish::from_args(&run).unwrap();
         let source = ImageSource::Registry("img".to_owned());
-        let image = Image { digest: Sha256Digest::of(b"x"), source };
+        let image = Image {
+            digest: Sha256Digest::of(b"x"),
+            source,
+        };
         let spec = wish.spec(image, None, ChainId::LOCAL).unwrap();
         let key = SecretKey::from_bytes([7; 32]).unwrap();
-        let domain = Domain { chain_id: ChainId::LOCAL, contract: Address::repeat_byte(9) };
-        let parties = Parties { payer: key.address(), signer: key.address(), token: Address::repeat_byte(3) };
-        let order = wish.order(&spec, parties, Amount(1_000_000), 1_000, U256::from(salt)).unwrap();
+        let domain = Domain {
+            chain_id: ChainId::LOCAL,
+            contract: Address::repeat_byte(9),
+        };
+        let parties = Parties {
+            payer: key.address(),
+            signer: key.address(),
+            token: Address::repeat_byte(3),
+        };
+        let order = wish
+            .order(&spec, parties, Amount(1_000_000), 1_000, U256::from(salt))
+            .unwrap();
         let job_id = order.job_id(domain);
         let bid = Bid {
             job_id,
@@ -117,14 +133,24 @@ mod tests {
             quoted_seconds: 60,
             expires_at: 2_000,
         };
-        let price = Price { compute_per_hour: Amount(3_600_000), egress_per_gib: Amount(0) };
+        let price = Price {
+            compute_per_hour: Amount(3_600_000),
+            egress_per_gib: Amount(0),
+        };
         JobRecord {
             job_id,
             network: "local".to_owned(),
             image: "img".to_owned(),
             ordered_at: 1_000 + salt,
-            order: SignedOrder { signature: order.sign(domain, &key).0.to_vec().into(), order, spec },
-            bid: SignedBid { signature: bid.sign(domain, &key), bid },
+            order: SignedOrder {
+                signature: order.sign(domain, &key).0.to_vec().into(),
+                order,
+                spec,
+            },
+            bid: SignedBid {
+                signature: bid.sign(domain, &key),
+                bid,
+            },
             quote: Quote::of(price, 60, Amount(1_000_000)),
             match_gas: 100_000,
             output: PathBuf::from("/tmp/out"),
@@ -140,10 +166,25 @@ mod tests {
         }
         let wanted = record(3);
         let id = wanted.job_id.to_string();
-        assert_eq!(records.find("local", &id).unwrap(), (wanted.job_id, Some(wanted.clone())));
+        assert_eq!(
+            records.find("local", &id).unwrap(),
+            (wanted.job_id, Some(wanted.clone()))
+        );
         assert_eq!(records.find("local", &id[2..14]).unwrap().0, wanted.job_id);
-        assert!(records.find("local", "zz").unwrap_err().to_string().contains("no job on record"));
-        assert!(records.find("local", "").unwrap_err().to_string().contains("20 jobs start with"));
+        assert!(
+            records
+                .find("local", "zz")
+                .unwrap_err()
+                .to_string()
+                .contains("no job on record")
+        );
+        assert!(
+            records
+                .find("local", "")
+                .unwrap_err()
+                .to_string()
+                .contains("20 jobs start with")
+        );
         assert!(records.find("other", &id[..10]).is_err());
         assert_eq!(records.of_network("local").unwrap().len(), 20);
     }

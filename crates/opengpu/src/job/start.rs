@@ -45,8 +45,14 @@ pub(crate) async fn prepare(session: &Session, args: &args::Run, story: &mut dyn
     }
     let info = session.gateway.info().await?;
     if info.domain != session.domain() {
-        return Err(Failure::error(format_args!("the gateway at {} serves another network", session.gateway.url()))
-            .hint(format_args!("check the gateways of network `{}` in the config", session.profile.name)));
+        return Err(Failure::error(format_args!(
+            "the gateway at {} serves another network",
+            session.gateway.url()
+        ))
+        .hint(format_args!(
+            "check the gateways of network `{}` in the config",
+            session.profile.name
+        )));
     }
     let artifacts = gather(&args.image, args.input.as_deref()).await?;
     let spec = wish.spec(artifacts.image.clone(), artifacts.input.clone(), session.chain_id())?;
@@ -82,15 +88,19 @@ impl Prepared {
     ) -> Outcome<JobRecord> {
         // Read before the match: from then on nothing but the disk may stand between the lock and the record.
         let ordered_at = session.now().await?;
-        let sent = session.match_order(&offer.order, &offer.bid).await.map_err(|failure| {
-            failure.hint("nothing is locked; run the same command again")
-        })?;
+        let sent = session
+            .match_order(&offer.order, &offer.bid)
+            .await
+            .map_err(|failure| failure.hint("nothing is locked; run the same command again"))?;
         let job_id = offer.bid.bid.job_id;
         story.tell(&Happening::Matched {
             locked: self.purchase.max_cost,
             gas: sent.gas_used,
         });
-        let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}-{}", args.folder_prefix, short(job_id))));
+        let output = args
+            .output
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("{}-{}", args.folder_prefix, short(job_id))));
         let record = JobRecord {
             job_id,
             network: session.profile.name.clone(),
@@ -145,7 +155,10 @@ impl Prepared {
                 Err(error) => return Err(error.into()),
             }
         }
-        session.gateway.upload(record.job_id, &self.artifacts.store, cid).await?;
+        session
+            .gateway
+            .upload(record.job_id, &self.artifacts.store, cid)
+            .await?;
         Ok(())
     }
 }

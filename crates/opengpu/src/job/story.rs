@@ -7,7 +7,7 @@ use opengpu_core::ids::{CidText, JobId, Sha256Digest};
 use opengpu_core::matching::Quote;
 use opengpu_core::money::{Amount, Price, cost_rounded_up};
 use opengpu_core::order::Bid;
-use opengpu_core::wire::{Step, SignedVoucher};
+use opengpu_core::wire::{SignedVoucher, Step};
 
 use super::bill::Bill;
 use crate::output::{TokenName, print_bytes, say, short, show_bytes, show_millis};
@@ -125,8 +125,12 @@ impl Teller {
     fn cost(&self, billed_millis: u64, egress_bytes: u64) -> String {
         let cost = cost_rounded_up(self.price, billed_millis, egress_bytes).unwrap_or(Amount(u128::MAX));
         match self.expected {
-            Some(Expected::Estimate(quoted)) => format!("{} of {} quoted", self.token.show(cost), self.token.show(quoted)),
-            Some(Expected::AtMost(escrow)) => format!("{} of at most {}", self.token.show(cost), self.token.show(escrow)),
+            Some(Expected::Estimate(quoted)) => {
+                format!("{} of {} quoted", self.token.show(cost), self.token.show(quoted))
+            }
+            Some(Expected::AtMost(escrow)) => {
+                format!("{} of at most {}", self.token.show(cost), self.token.show(escrow))
+            }
             None => self.token.show(cost),
         }
     }
@@ -137,12 +141,21 @@ impl Teller {
         let most = self.token.show(quote.max_cost);
         match expected {
             Expected::Estimate(cost) => {
-                let (time, cost) = (show_millis(u64::from(quote.estimated_seconds) * 1_000), self.token.show(cost));
-                format!("quote    node {}: {time} for {cost}; at most {most}, the rest comes back", bid.node)
+                let (time, cost) = (
+                    show_millis(u64::from(quote.estimated_seconds) * 1_000),
+                    self.token.show(cost),
+                );
+                format!(
+                    "quote    node {}: {time} for {cost}; at most {most}, the rest comes back",
+                    bid.node
+                )
             }
             Expected::AtMost(_) => {
                 let price = self.token.show(bid.compute_per_hour);
-                format!("quote    node {}: {price} an hour; at most {most}, the rest comes back", bid.node)
+                format!(
+                    "quote    node {}: {price} an hour; at most {most}, the rest comes back",
+                    bid.node
+                )
             }
         }
     }
@@ -152,19 +165,34 @@ impl Teller {
             Step::Preparing => say("node     fetching image and input"),
             Step::Started => say("node     program started"),
             Step::Ready => say("node     READY: the meter runs"),
-            Step::Usage { billed_millis, cpu_millis, memory_bytes, egress_bytes } => {
-                let due = self.shown_millis.is_none_or(|shown| *billed_millis >= shown + METER_MILLIS);
+            Step::Usage {
+                billed_millis,
+                cpu_millis,
+                memory_bytes,
+                egress_bytes,
+            } => {
+                let due = self
+                    .shown_millis
+                    .is_none_or(|shown| *billed_millis >= shown + METER_MILLIS);
                 if due {
                     self.shown_millis = Some(*billed_millis);
                     let cost = self.cost(*billed_millis, *egress_bytes);
                     let (time, cpu) = (show_millis(*billed_millis), show_millis(*cpu_millis));
-                    say(&format!("meter    {time}, {cpu} of CPU, {}: {cost}", show_bytes(*memory_bytes)));
+                    say(&format!(
+                        "meter    {time}, {cpu} of CPU, {}: {cost}",
+                        show_bytes(*memory_bytes)
+                    ));
                 }
             }
             Step::Paused => say("node     paused: two vouchers went unsigned; nothing is billed"),
             Step::Resumed => say("node     goes on"),
-            Step::Exited { exit_code, is_out_of_memory: false } => say(&format!("node     program ended with {exit_code}")),
-            Step::Exited { is_out_of_memory: true, .. } => say("node     program ended: out of memory"),
+            Step::Exited {
+                exit_code,
+                is_out_of_memory: false,
+            } => say(&format!("node     program ended with {exit_code}")),
+            Step::Exited {
+                is_out_of_memory: true, ..
+            } => say("node     program ended: out of memory"),
             Step::Collecting => say("node     storing output and log"),
             Step::Failed { reason, .. } => say(&format!("node     failed: {reason}")),
         }
@@ -194,18 +222,32 @@ impl Story for Teller {
             Happening::Ordered(job) => say(&format!("order    job {} ({job})", short(*job))),
             Happening::BidReceived(bid) => {
                 let price = self.token.show(bid.compute_per_hour);
-                say(&format!("bid      node {}: {price} an hour, ready within {} s", bid.node, bid.ready_within_seconds));
+                say(&format!(
+                    "bid      node {}: {price} an hour, ready within {} s",
+                    bid.node, bid.ready_within_seconds
+                ));
             }
-            Happening::Quoted { bid, quote, is_estimate } => say(&self.quoted(bid, *quote, *is_estimate)),
+            Happening::Quoted {
+                bid,
+                quote,
+                is_estimate,
+            } => say(&self.quoted(bid, *quote, *is_estimate)),
             Happening::Matched { locked, gas } => {
-                say(&format!("match    {} locked in escrow (gas {gas})", self.token.show(*locked)));
+                say(&format!(
+                    "match    {} locked in escrow (gas {gas})",
+                    self.token.show(*locked)
+                ));
             }
             Happening::Uploaded(what, bytes) => say(&format!("upload   {what}, {}", show_bytes(*bytes))),
             Happening::Step(step) => self.step(step),
             Happening::VoucherSigned(signed) => {
                 let voucher = &signed.voucher;
                 let cost = self.cost(voucher.billed_millis, voucher.egress_bytes);
-                say(&format!("voucher  {} signed by both: covers {}, {cost}", voucher.seq, show_millis(voucher.billed_millis)));
+                say(&format!(
+                    "voucher  {} signed by both: covers {}, {cost}",
+                    voucher.seq,
+                    show_millis(voucher.billed_millis)
+                ));
             }
             Happening::Refused(reason) => say(&format!("refused  {reason}")),
             Happening::Log(bytes) => self.log(bytes),
@@ -236,7 +278,10 @@ mod tests {
     }
 
     fn told(quoted_seconds: u32, is_estimate: bool) -> (String, String) {
-        let token = TokenName { symbol: "USDC".to_owned(), decimals: 6 };
+        let token = TokenName {
+            symbol: "USDC".to_owned(),
+            decimals: 6,
+        };
         let mut teller = Teller::new(token, LogTo::Stderr);
         let bid = bid(quoted_seconds);
         let quote = Quote::of(bid.price(), quoted_seconds, Amount(1_000_000));
@@ -246,14 +291,20 @@ mod tests {
     #[test]
     fn an_expected_time_is_quoted_and_the_meter_runs_towards_it() {
         let (quote, meter) = told(72, true);
-        assert_eq!(quote, "quote    node 1: 1 min 12 s for 0.0365 USDC; at most 1 USDC, the rest comes back");
+        assert_eq!(
+            quote,
+            "quote    node 1: 1 min 12 s for 0.0365 USDC; at most 1 USDC, the rest comes back"
+        );
         assert_eq!(meter, "0.01825 USDC of 0.0365 USDC quoted");
     }
 
     #[test]
     fn without_an_expected_time_the_escrow_is_the_most_it_can_cost() {
         let (quote, meter) = told(3_600, false);
-        assert_eq!(quote, "quote    node 1: 1.825 USDC an hour; at most 1 USDC, the rest comes back");
+        assert_eq!(
+            quote,
+            "quote    node 1: 1.825 USDC an hour; at most 1 USDC, the rest comes back"
+        );
         assert_eq!(meter, "0.01825 USDC of at most 1 USDC");
     }
 

@@ -76,7 +76,12 @@ impl Absence {
     fn away(&mut self, why: &dyn std::fmt::Display) -> Option<News> {
         let is_new = !std::mem::replace(&mut self.is_away, true);
         tracing::info!(who = self.who, %why, "does not answer");
-        is_new.then(|| News::Note(format!("the {} does not answer; trying again, the job goes on meanwhile", self.who)))
+        is_new.then(|| {
+            News::Note(format!(
+                "the {} does not answer; trying again, the job goes on meanwhile",
+                self.who
+            ))
+        })
     }
 
     fn back(&mut self) -> Option<News> {
@@ -103,7 +108,10 @@ async fn hear_stream(gateway: GatewayClient, job: JobId, order: SignedOrder, new
                     retry.tick().await;
                 }
                 cursor = page.cursor;
-                let fresh = page.items.into_iter().filter(|event| heard.insert(fingerprint(&event.body)));
+                let fresh = page
+                    .items
+                    .into_iter()
+                    .filter(|event| heard.insert(fingerprint(&event.body)));
                 for event in fresh {
                     let _ = news.send(News::Event(Box::new(event.body))).await;
                 }
@@ -112,7 +120,11 @@ async fn hear_stream(gateway: GatewayClient, job: JobId, order: SignedOrder, new
             Err(GatewayError::UnknownJob) => {
                 cursor.clear();
                 retry.tick().await;
-                gateway.post_order(&order).await.err().and_then(|error| absence.away(&error))
+                gateway
+                    .post_order(&order)
+                    .await
+                    .err()
+                    .and_then(|error| absence.away(&error))
             }
             Err(error) => {
                 retry.tick().await;
@@ -136,7 +148,9 @@ async fn hear_log(gateway: GatewayClient, job: JobId, news: mpsc::Sender<News>) 
     while !news.is_closed() {
         looks.tick().await;
         // Absence is told by the stream's ear; the log is complete in the job's artifacts at the end in any case.
-        let Ok(bytes) = gateway.log(job, offset).await else { continue };
+        let Ok(bytes) = gateway.log(job, offset).await else {
+            continue;
+        };
         offset += bytes.len() as u64;
         if !bytes.is_empty() {
             let _ = news.send(News::Log(bytes)).await;

@@ -77,17 +77,30 @@ pub(super) async fn chain_answers(local: &LocalNetwork, ports: Ports) -> Outcome
 }
 
 pub(super) async fn gateway_answers(local: &LocalNetwork, state: &LocalState) -> Outcome {
-    responds(local, Role::Gateway, parse_url(&format!("{}/v1/info", Ports::url(state.ports.gateway)))?).await
+    responds(
+        local,
+        Role::Gateway,
+        parse_url(&format!("{}/v1/info", Ports::url(state.ports.gateway)))?,
+    )
+    .await
 }
 
 pub(super) async fn node_answers(local: &LocalNetwork, state: &LocalState) -> Outcome {
-    responds(local, Role::Node, parse_url(&format!("{}/healthz", Ports::url(state.ports.node)))?).await
+    responds(
+        local,
+        Role::Node,
+        parse_url(&format!("{}/healthz", Ports::url(state.ports.node)))?,
+    )
+    .await
 }
 
 async fn responds(local: &LocalNetwork, role: Role, url: Url) -> Outcome {
     let http = http_client(&url).or_fail("cannot make an HTTP client")?;
     answers(&local.processes, role, || async {
-        http.get(url.clone()).send().await.is_ok_and(|response| response.status().is_success())
+        http.get(url.clone())
+            .send()
+            .await
+            .is_ok_and(|response| response.status().is_success())
     })
     .await
 }
@@ -97,7 +110,10 @@ async fn answers<F: Future<Output = bool>>(processes: &Processes, role: Role, as
     let name = role.name();
     let log = processes.log(role);
     let failed = |what: String| {
-        let words = processes.last_words(role).map(|words| format!(": {words}")).unwrap_or_default();
+        let words = processes
+            .last_words(role)
+            .map(|words| format!(": {words}"))
+            .unwrap_or_default();
         Failure::error(format!("{what}{words}")).hint(format!("see {}", log.display()))
     };
     let deadline = Instant::now() + ANSWER_WITHIN;
@@ -111,7 +127,10 @@ async fn answers<F: Future<Output = bool>>(processes: &Processes, role: Role, as
             return Err(failed(format!("the {name} ended at its start")));
         }
     }
-    Err(failed(format!("the {name} did not answer within {} s", ANSWER_WITHIN.as_secs())))
+    Err(failed(format!(
+        "the {name} did not answer within {} s",
+        ANSWER_WITHIN.as_secs()
+    )))
 }
 
 /// Ends the containers of jobs that outlived the node: without a network nobody pays or stops them.

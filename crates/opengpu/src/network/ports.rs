@@ -22,7 +22,9 @@ pub(crate) fn claim(port: u16, what: &str, flag: &str) -> Outcome<u16> {
         };
         Failure::error(message).hint(format_args!("`opengpu up {flag} 0` takes a free port"))
     })?;
-    let address = listener.local_addr().map_err(|error| Failure::error(format_args!("no port for the {what}: {error}")))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::error(format_args!("no port for the {what}: {error}")))?;
     Ok(address.port())
 }
 
@@ -48,7 +50,12 @@ mod tests {
         let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = holder.local_addr().unwrap().port();
         let failure = claim(port, "gateway", "--gateway-port").unwrap_err();
-        assert!(failure.to_string().contains(&format!("port {port} for the gateway is in use")), "{failure}");
+        assert!(
+            failure
+                .to_string()
+                .contains(&format!("port {port} for the gateway is in use")),
+            "{failure}"
+        );
         assert!(failure.to_string().contains("--gateway-port 0"), "{failure}");
     }
 

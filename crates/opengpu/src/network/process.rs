@@ -100,7 +100,11 @@ impl Processes {
         let log_path = self.log(role);
         let tried = format!("cannot start the {}", role.name());
         fs::create_dir_all(&self.folder).or_fail(&tried)?;
-        let log = File::options().create(true).append(true).open(&log_path).or_fail(&tried)?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .or_fail(&tried)?;
         let errors = log.try_clone().or_fail(&tried)?;
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         // SAFETY: setsid is async-signal-safe and touches nothing of the parent's memory.
@@ -120,13 +124,16 @@ impl Processes {
     pub(crate) async fn stop(&self, role: Role) -> Outcome<bool> {
         let running = self.running(role);
         if let Some(process) = &running {
-            end(process).await.map_err(|failure| failure.hint(format!("end process {} yourself", process.pid)))?;
+            end(process)
+                .await
+                .map_err(|failure| failure.hint(format!("end process {} yourself", process.pid)))?;
         }
         match fs::remove_file(self.pid_file(role)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::error(format!("cannot remove the {}'s pid file: {error}", role.name()))
-                    .hint(format!("remove {} yourself", self.pid_file(role).display())))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::error(format!(
+                "cannot remove the {}'s pid file: {error}",
+                role.name()
+            ))
+            .hint(format!("remove {} yourself", self.pid_file(role).display()))),
             _ => Ok(running.is_some()),
         }
     }
@@ -135,7 +142,10 @@ impl Processes {
     pub(crate) fn last_words(&self, role: Role) -> Option<String> {
         let bytes = fs::read(self.log(role)).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+        text.lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .map(|line| line.trim().to_owned())
     }
 }
 
@@ -178,7 +188,10 @@ fn start_time(pid: i32) -> Option<String> {
 /// When a process started; `None` when there is none, or only its zombie.
 #[cfg(not(target_os = "linux"))]
 fn start_time(pid: i32) -> Option<String> {
-    let output = Command::new("ps").args(["-o", "state=,lstart=", "-p", &pid.to_string()]).output().ok()?;
+    let output = Command::new("ps")
+        .args(["-o", "state=,lstart=", "-p", &pid.to_string()])
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let (state, date) = text.trim().split_once(' ')?;
     (!state.starts_with('Z')).then(|| date.trim().to_owned())
@@ -212,7 +225,10 @@ mod tests {
         let processes = Processes::new(folder.path());
         let mut stranger = sleeper().spawn().unwrap();
         let pid = i32::try_from(stranger.id()).unwrap();
-        let stale = RunningProcess { pid, started: "1".to_owned() };
+        let stale = RunningProcess {
+            pid,
+            started: "1".to_owned(),
+        };
         write_json(&processes.pid_file(Role::Chain), &stale).unwrap();
         assert_eq!(processes.running(Role::Chain), None);
         assert!(!processes.stop(Role::Chain).await.unwrap());
@@ -224,7 +240,12 @@ mod tests {
     #[test]
     fn a_program_that_is_missing_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let failure = Processes::new(folder.path()).start(Role::Chain, Command::new("/nowhere/anvil")).unwrap_err();
-        assert!(failure.to_string().starts_with("error: cannot start the chain"), "{failure}");
+        let failure = Processes::new(folder.path())
+            .start(Role::Chain, Command::new("/nowhere/anvil"))
+            .unwrap_err();
+        assert!(
+            failure.to_string().starts_with("error: cannot start the chain"),
+            "{failure}"
+        );
     }
 }

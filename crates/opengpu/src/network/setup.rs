@@ -16,7 +16,13 @@ use crate::failure::{Failure, OrFail, Outcome};
 use crate::session::chain_failure;
 
 /// Which of anvil's accounts plays which role.
-const ROLES: [(&str, usize); 5] = [("governance", 0), ("payer", 1), ("owner", 2), ("operator", 3), ("agent", 4)];
+const ROLES: [(&str, usize); 5] = [
+    ("governance", 0),
+    ("payer", 1),
+    ("owner", 2),
+    ("operator", 3),
+    ("agent", 4),
+];
 /// What the local node may bid at most: 1,000 USD an hour in millionths, above any shape of one machine at its price list.
 const LIST_PRICE_USD_MICROS: u64 = 1_000_000_000;
 /// Tokens of each kind the demo payer gets, whole ones; half of them become credits.
@@ -43,7 +49,8 @@ pub(super) async fn make_keys(local: &LocalNetwork) -> Outcome {
         fs::create_dir_all(&folder).or_fail(format_args!("cannot make {}", folder.display()))?;
         let password = "local";
         if !folder.join("password").exists() {
-            keys::write_private(&folder.join("password"), password.as_bytes()).or_fail("cannot write the password file")?;
+            keys::write_private(&folder.join("password"), password.as_bytes())
+                .or_fail("cannot write the password file")?;
         }
         for (role, index) in ROLES {
             let path = local.key(role).key;
@@ -53,7 +60,9 @@ pub(super) async fn make_keys(local: &LocalNetwork) -> Outcome {
         }
         Ok(())
     };
-    tokio::task::spawn_blocking(work).await.or_fail("cannot write the keys")?
+    tokio::task::spawn_blocking(work)
+        .await
+        .or_fail("cannot write the keys")?
 }
 
 fn role_key(index: usize) -> Outcome<SecretKey> {
@@ -84,7 +93,9 @@ pub(super) async fn contracts_and_accounts(
         None => {
             tell("deploying the contracts");
             let config = DeployConfig::local(&Ports::url(ports.chain));
-            deploy(&config, role_key(0)?).await.or_fail("cannot deploy the contracts")?
+            deploy(&config, role_key(0)?)
+                .await
+                .or_fail("cannot deploy the contracts")?
         }
     };
     let client = ChainClient::connect(&network, None).await.map_err(chain_failure)?;
@@ -143,7 +154,13 @@ mod tests {
         let local = LocalNetwork::of(&crate::home::Home::at(folder.path().to_owned()));
         make_keys(&local).await.unwrap();
         make_keys(&local).await.unwrap();
-        assert_eq!(local.payer_key().load().unwrap().address(), role_key(1).unwrap().address());
-        assert_eq!(local.key("agent").load().unwrap().address(), role_key(4).unwrap().address());
+        assert_eq!(
+            local.payer_key().load().unwrap().address(),
+            role_key(1).unwrap().address()
+        );
+        assert_eq!(
+            local.key("agent").load().unwrap().address(),
+            role_key(4).unwrap().address()
+        );
     }
 }

@@ -8,7 +8,10 @@ use tempfile::TempDir;
 /// Runs the program with a home folder of its own; the terminal's width does not matter.
 fn opengpu(home: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("opengpu"));
-    command.args(arguments).env("OPENGPU_HOME", home.path()).env("COLUMNS", "100");
+    command
+        .args(arguments)
+        .env("OPENGPU_HOME", home.path())
+        .env("COLUMNS", "100");
     for name in ["OPENGPU_NETWORK", "OPENGPU_KEY_FILE", "OPENGPU_PASSWORD_FILE"] {
         command.env_remove(name);
     }
@@ -23,7 +26,9 @@ fn said(arguments: &[&str]) -> String {
 fn said_in(home: &TempDir, arguments: &[&str]) -> String {
     let output = opengpu(home, arguments);
     assert!(output.stdout.is_empty(), "data on stdout: {output:?}");
-    let words = String::from_utf8(output.stderr).unwrap().replace(home.path().to_str().unwrap(), "HOME");
+    let words = String::from_utf8(output.stderr)
+        .unwrap()
+        .replace(home.path().to_str().unwrap(), "HOME");
     format!("{}\n{words}", output.status.code().unwrap())
 }
 
@@ -33,14 +38,26 @@ fn usage_errors_are_one_line_and_a_hint() {
     insta::assert_snapshot!("image_missing", said(&["run"]));
     insta::assert_snapshot!("size_without_unit", said(&["run", "--memory", "512", "oci:x"]));
     insta::assert_snapshot!("unknown_option", said(&["run", "--outptu", "x", "oci:x"]));
-    insta::assert_snapshot!("detach_with_self_sign", said(&["run", "--detach", "--self-sign", "oci:x"]));
+    insta::assert_snapshot!(
+        "detach_with_self_sign",
+        said(&["run", "--detach", "--self-sign", "oci:x"])
+    );
 }
 
 #[test]
 fn without_a_network_the_hint_starts_one() {
-    for arguments in [&["run", "oci:x"][..], &["ps"], &["wallet", "show"], &["stop", "ab"], &["logs", "ab"]] {
+    for arguments in [
+        &["run", "oci:x"][..],
+        &["ps"],
+        &["wallet", "show"],
+        &["stop", "ab"],
+        &["logs", "ab"],
+    ] {
         let words = said(arguments);
-        assert_eq!(words, "1\nerror: there is no local network yet\nhint: `opengpu up` starts one\n", "{arguments:?}");
+        assert_eq!(
+            words, "1\nerror: there is no local network yet\nhint: `opengpu up` starts one\n",
+            "{arguments:?}"
+        );
     }
 }
 
@@ -48,7 +65,11 @@ fn without_a_network_the_hint_starts_one() {
 fn a_wrong_config_is_named() {
     insta::assert_snapshot!("unknown_network", said(&["--network", "mars", "ps"]));
     let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join("config.toml"), "[network.mars]\ngateway = \"http://x\"\n").unwrap();
+    std::fs::write(
+        home.path().join("config.toml"),
+        "[network.mars]\ngateway = \"http://x\"\n",
+    )
+    .unwrap();
     insta::assert_snapshot!("unknown_config_key", said_in(&home, &["--network", "mars", "ps"]));
     let mars = "[network.mars]\ngateways = []\ndeployment = \"mars.json\"\n";
     std::fs::write(home.path().join("config.toml"), mars).unwrap();
@@ -84,7 +105,10 @@ fn the_same_program_packs_into_the_same_image() {
     let program = assert_cmd::cargo::cargo_bin!("opengpu").to_str().unwrap().to_owned();
     let pack = |folder: &str| {
         let out = home.path().join(folder);
-        let output = opengpu(&home, &["__pack-image", "--binary", &program, "--out", out.to_str().unwrap()]);
+        let output = opengpu(
+            &home,
+            &["__pack-image", "--binary", &program, "--out", out.to_str().unwrap()],
+        );
         assert!(out.join("index.json").is_file(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };

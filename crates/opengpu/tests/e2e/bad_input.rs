@@ -6,7 +6,12 @@ use crate::network::{Network, assert_adds_up, assert_fails, number, words};
 fn an_image_that_is_not_there_is_named_before_anything_is_locked() {
     let Some(network) = Network::up() else { return };
     let before = network.credits("USDC");
-    for image in ["oci:/no/such/folder", "oci-archive:/no/such/file.tar", "127.0.0.1:1/no/such:image", "Bad Name"] {
+    for image in [
+        "oci:/no/such/folder",
+        "oci-archive:/no/such/file.tar",
+        "127.0.0.1:1/no/such:image",
+        "Bad Name",
+    ] {
         let output = network.opengpu(&["run", "--yes", image, "--", "true"]);
         let code = output.status.code();
         assert!(matches!(code, Some(1 | 2)), "{image}: {}", words(&output));
@@ -52,7 +57,10 @@ fn a_program_that_never_becomes_ready_costs_nothing() {
 #[test]
 fn too_much_memory_ends_the_job_as_out_of_memory() {
     let Some(network) = Network::up() else { return };
-    let output = network.run(&["--memory", "32MiB"], "yes | tr -d '\\n' | head -c 200000000 | dd bs=190M count=1 iflag=fullblock of=/dev/null");
+    let output = network.run(
+        &["--memory", "32MiB"],
+        "yes | tr -d '\\n' | head -c 200000000 | dd bs=190M count=1 iflag=fullblock of=/dev/null",
+    );
     assert_fails(&output, 3, "memory");
     let bill: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_adds_up(&bill);
@@ -88,10 +96,20 @@ fn too_few_credits_says_how_many_are_missing_and_how_to_deposit_them() {
 fn wrong_options_name_the_option() {
     let Some(network) = Network::up() else { return };
     let image = network.image();
-    for (option, value) in [("--max-cost", "much"), ("--token", "DOGE"), ("--memory", "-1"), ("--input", "/no/such/input"), ("--max-cost", "0.0000001")] {
+    for (option, value) in [
+        ("--max-cost", "much"),
+        ("--token", "DOGE"),
+        ("--memory", "-1"),
+        ("--input", "/no/such/input"),
+        ("--max-cost", "0.0000001"),
+    ] {
         let output = network.opengpu(&["run", "--yes", option, value, &image, "--", "true"]);
         assert!(!output.status.success(), "{option} {value}");
         assert!(words(&output).contains(value), "{option} {value}: {}", words(&output));
-        assert!(words(&output).contains("hint: "), "{option} {value}: {}", words(&output));
+        assert!(
+            words(&output).contains("hint: "),
+            "{option} {value}: {}",
+            words(&output)
+        );
     }
 }

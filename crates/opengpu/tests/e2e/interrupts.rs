@@ -53,13 +53,24 @@ fn ctrl_c_during_the_demo_leaves_nothing_running() {
         let output = demo.finish();
         assert!(!output.status.success(), "{}", words(&output));
         for child in children {
-            assert!(is_gone(nix::unistd::Pid::from_raw(child)), "{child} still runs: {}", words(&output));
+            assert!(
+                is_gone(nix::unistd::Pid::from_raw(child)),
+                "{child} still runs: {}",
+                words(&output)
+            );
         }
     }
 }
 
 fn descendants(pid: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let direct: Vec<i32> = children.split_whitespace().filter_map(|text| text.parse().ok()).collect();
-    direct.iter().copied().chain(direct.iter().flat_map(|&child| descendants(child))).collect()
+    let direct: Vec<i32> = children
+        .split_whitespace()
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    direct
+        .iter()
+        .copied()
+        .chain(direct.iter().flat_map(|&child| descendants(child)))
+        .collect()
 }

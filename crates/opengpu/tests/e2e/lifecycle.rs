@@ -57,15 +57,27 @@ fn a_stale_pid_file_stops_nobody() {
 #[test]
 fn without_a_network_commands_say_how_to_start_one() {
     let Some(network) = Network::down() else { return };
-    for arguments in [&["ps"][..], &["wallet", "show"], &["run", "--yes", "oci:x", "--", "true"]] {
+    for arguments in [
+        &["ps"][..],
+        &["wallet", "show"],
+        &["run", "--yes", "oci:x", "--", "true"],
+    ] {
         let output = network.opengpu(arguments);
-        assert!(words(&output).contains("opengpu up"), "{arguments:?}: {}", words(&output));
+        assert!(
+            words(&output).contains("opengpu up"),
+            "{arguments:?}: {}",
+            words(&output)
+        );
     }
 }
 
 #[test]
 fn a_missing_chain_node_is_one_line_and_a_hint() {
     let Some(network) = Network::down() else { return };
-    let output = network.command(&["up"]).env("OPENGPU_ANVIL", "/no/such/anvil").output().unwrap();
+    let output = network
+        .command(&["up"])
+        .env("OPENGPU_ANVIL", "/no/such/anvil")
+        .output()
+        .unwrap();
     assert_fails(&output, 1, "anvil");
 }

@@ -3,7 +3,11 @@
 //! Each test brings up a network of its own in a folder of its own, on free ports, and leaves nothing behind. They need
 //! root (the embedded container engine) and the chain node from npm; where either is missing they say `SKIPPED:`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should panic"
+)]
 
 mod bad_input;
 mod crashes;

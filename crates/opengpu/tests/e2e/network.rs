@@ -31,7 +31,10 @@ impl Network {
     pub(crate) fn down() -> Option<Self> {
         if !nix::unistd::Uid::effective().is_root() {
             // Not eprintln!: the test harness would swallow it.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: end-to-end tests need root for the container engine");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: end-to-end tests need root for the container engine"
+            );
             return None;
         }
         let folder = tempfile::Builder::new().prefix("opengpu-e2e-").tempdir().unwrap();
@@ -80,10 +83,26 @@ impl Network {
 
     /// Starts it and goes on.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
-        let err = self.path(&format!("stderr-{}", arguments.join("-").replace('/', "_").chars().take(60).collect::<String>()));
+        let err = self.path(&format!(
+            "stderr-{}",
+            arguments
+                .join("-")
+                .replace('/', "_")
+                .chars()
+                .take(60)
+                .collect::<String>()
+        ));
         let file = fs::File::create(&err).unwrap();
-        let child = self.command(arguments).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
-        Running { child: Some(child), err }
+        let child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Running {
+            child: Some(child),
+            err,
+        }
     }
 
     /// The busybox image, as `run` takes it.
@@ -140,7 +159,10 @@ impl Network {
     pub(crate) fn credits(&self, token: &str) -> u128 {
         let wallet = self.json(&["wallet", "show"]);
         let balances = wallet["balances"].as_array().unwrap();
-        let row = balances.iter().find(|row| row["token"] == token).unwrap_or_else(|| panic!("{wallet}"));
+        let row = balances
+            .iter()
+            .find(|row| row["token"] == token)
+            .unwrap_or_else(|| panic!("{wallet}"));
         number(&row["credits"])
     }
 
@@ -206,7 +228,9 @@ impl Running {
 
     /// Waits until it has said this.
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_for(&format!("`{text}` on stderr of {}", self.err.display()), || self.said().contains(text).then_some(()));
+        wait_for(&format!("`{text}` on stderr of {}", self.err.display()), || {
+            self.said().contains(text).then_some(())
+        });
     }
 
     /// Waits for its end.
@@ -230,7 +254,11 @@ impl Running {
             std::thread::sleep(Duration::from_millis(20));
         };
         let stdout = reader.join().unwrap().unwrap();
-        Output { status, stdout, stderr: fs::read(&self.err).unwrap() }
+        Output {
+            status,
+            stdout,
+            stderr: fs::read(&self.err).unwrap(),
+        }
     }
 }
 
@@ -257,12 +285,17 @@ pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 pub(crate) fn is_gone(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z') || rest.is_empty())
+    stat.rsplit(')')
+        .next()
+        .is_none_or(|rest| rest.trim_start().starts_with('Z') || rest.is_empty())
 }
 
 /// A decimal string of base units.
 pub(crate) fn number(value: &Value) -> u128 {
-    value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("not an amount: {value}"))
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("not an amount: {value}"))
 }
 
 /// Everything a command said.
@@ -288,7 +321,11 @@ pub(crate) fn assert_fails(output: &Output, code: i32, text: &str) {
 pub(crate) fn assert_adds_up(bill: &Value) {
     let amount = |name: &str| number(&bill[name]);
     assert_eq!(amount("paid") + amount("refunded"), amount("locked"), "{bill}");
-    assert_eq!(amount("nodeShare") + amount("stakersShare") + amount("treasuryShare"), amount("paid"), "{bill}");
+    assert_eq!(
+        amount("nodeShare") + amount("stakersShare") + amount("treasuryShare"),
+        amount("paid"),
+        "{bill}"
+    );
 }
 
 fn anvil() -> PathBuf {
@@ -298,12 +335,16 @@ fn anvil() -> PathBuf {
 
 /// Packs the host's static busybox as an OCI layout.
 fn busybox(layout: &Path) {
-    let applets = "sh cat ls echo sleep touch mkdir date dd head wc tr test true false kill yes timeout sha256sum env cp";
+    let applets =
+        "sh cat ls echo sleep touch mkdir date dd head wc tr test true false kill yes timeout sha256sum env cp";
     let image = PackedImage {
         binary: "/bin/busybox".into(),
         entrypoint: vec!["/bin/busybox".to_owned()],
         files: std::collections::BTreeMap::new(),
-        links: applets.split_whitespace().map(|name| (format!("/bin/{name}"), "busybox".to_owned())).collect(),
+        links: applets
+            .split_whitespace()
+            .map(|name| (format!("/bin/{name}"), "busybox".to_owned()))
+            .collect(),
         env: vec![("PATH".to_owned(), "/bin".to_owned())],
     };
     pack_binary(&image, layout).unwrap();

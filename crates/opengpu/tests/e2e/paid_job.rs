@@ -15,7 +15,10 @@ fn a_folder_goes_in_and_its_answer_comes_out() {
     let before = network.credits("USDC");
 
     let script = "cat $OPENGPU_INPUT/deep/text > $OPENGPU_OUTPUT/copy; test $OPENGPU_INPUT = /in; echo done";
-    let (data, results) = (input.display().to_string(), network.path("results").display().to_string());
+    let (data, results) = (
+        input.display().to_string(),
+        network.path("results").display().to_string(),
+    );
     let bill = network.bill(&["--input", &data, "--output", &results], script);
 
     let out = std::path::PathBuf::from(bill["output"].as_str().unwrap());
@@ -44,9 +47,17 @@ fn a_changed_receipt_or_output_does_not_verify() {
     fs::write(&forged, serde_json::to_vec(&file).unwrap()).unwrap();
     let output = network.opengpu(&["receipt", "verify", &forged.display().to_string()]);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
-    assert!(words(&output).contains("/receipt/usage/billedMillis"), "{}", words(&output));
+    assert!(
+        words(&output).contains("/receipt/usage/billedMillis"),
+        "{}",
+        words(&output)
+    );
 
-    fs::write(std::path::Path::new(bill["output"].as_str().unwrap()).join("answer"), "evil").unwrap();
+    fs::write(
+        std::path::Path::new(bill["output"].as_str().unwrap()).join("answer"),
+        "evil",
+    )
+    .unwrap();
     let output = network.opengpu(&["receipt", "verify", path]);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
 }
@@ -57,13 +68,22 @@ fn two_cores_burnt_and_a_sleep_are_billed_for_their_time() {
     // `times` is what the kernel charged the shell and its children: the counter that ours must agree with.
     let burn = "sh -c 'timeout 5 sh -c \"while :; do :; done\" & timeout 5 sh -c \"while :; do :; done\"; wait'; times > /out/times";
     let bill = network.bill(&["--cpus", "2"], burn);
-    let (billed, cpu) = (bill["billedMillis"].as_u64().unwrap(), bill["cpuMillis"].as_u64().unwrap());
+    let (billed, cpu) = (
+        bill["billedMillis"].as_u64().unwrap(),
+        bill["cpuMillis"].as_u64().unwrap(),
+    );
     assert!((5_000..7_000).contains(&billed), "{bill}");
     let charged = charged_millis(&bill);
-    assert!(cpu.abs_diff(charged) <= charged / 20, "reported {cpu} ms of CPU, the kernel charged {charged} ms");
+    assert!(
+        cpu.abs_diff(charged) <= charged / 20,
+        "reported {cpu} ms of CPU, the kernel charged {charged} ms"
+    );
 
     let bill = network.bill(&[], "sleep 5");
-    let (billed, cpu) = (bill["billedMillis"].as_u64().unwrap(), bill["cpuMillis"].as_u64().unwrap());
+    let (billed, cpu) = (
+        bill["billedMillis"].as_u64().unwrap(),
+        bill["cpuMillis"].as_u64().unwrap(),
+    );
     assert!((5_000..6_500).contains(&billed), "{bill}");
     assert!(cpu < 500, "{bill}");
 }
@@ -76,7 +96,9 @@ fn charged_millis(bill: &Value) -> u64 {
         let (minutes, seconds) = word.strip_suffix('s').unwrap().split_once('m').unwrap();
         let (whole, fraction) = seconds.split_once('.').unwrap();
         let fraction: String = fraction.chars().chain("000".chars()).take(3).collect();
-        minutes.parse::<u64>().unwrap() * 60_000 + whole.parse::<u64>().unwrap() * 1_000 + fraction.parse::<u64>().unwrap()
+        minutes.parse::<u64>().unwrap() * 60_000
+            + whole.parse::<u64>().unwrap() * 1_000
+            + fraction.parse::<u64>().unwrap()
     };
     text.split_whitespace().map(millis).sum()
 }
@@ -84,7 +106,10 @@ fn charged_millis(bill: &Value) -> u64 {
 #[test]
 fn paying_in_open_and_signing_oneself_work_too() {
     let Some(network) = Network::up() else { return };
-    let bill = network.bill(&["--token", "OPEN", "--max-cost", "10", "--self-sign"], "sleep 1; echo hello");
+    let bill = network.bill(
+        &["--token", "OPEN", "--max-cost", "10", "--self-sign"],
+        "sleep 1; echo hello",
+    );
     assert_eq!(bill["token"], "OPEN");
     assert_adds_up(&bill);
     assert!(bill["vouchers"].as_u64().unwrap() >= 1, "{bill}");
@@ -109,7 +134,10 @@ fn the_readiness_check_starts_the_meter() {
     let Some(network) = Network::up() else { return };
     let bill = network.bill(&["--ready", "test -e /tmp/ready"], "sleep 4; touch /tmp/ready; sleep 3");
     let billed = bill["billedMillis"].as_u64().unwrap();
-    assert!((1_500..4_500).contains(&billed), "billed {billed} of 7 s, of which 4 were not ready");
+    assert!(
+        (1_500..4_500).contains(&billed),
+        "billed {billed} of 7 s, of which 4 were not ready"
+    );
 }
 
 #[test]
@@ -121,7 +149,10 @@ fn the_demo_renders_its_scene_and_leaves_nothing_running() {
         let value = network.json(&["demo", "--scene", &file, "--output", &folder]);
         assert_adds_up(&value);
         assert_eq!(value["receipt"]["verified"], true);
-        assert!(value["gas"]["match"].as_u64().unwrap() > 0 && value["gas"]["settle"].as_u64().unwrap() > 0, "{value}");
+        assert!(
+            value["gas"]["match"].as_u64().unwrap() > 0 && value["gas"]["settle"].as_u64().unwrap() > 0,
+            "{value}"
+        );
         for step in ["match", "ready", "firstLogLine", "settled"] {
             assert!(value["timings"][step].as_u64().unwrap() > 0, "{value}");
         }
@@ -135,12 +166,19 @@ fn the_demo_renders_its_scene_and_leaves_nothing_running() {
 #[test]
 fn an_unknown_scene_is_named() {
     let Some(network) = Network::down() else { return };
-    assert_fails(&network.opengpu(&["demo", "--scene", "moon"]), 2, "there is no scene `moon`");
+    assert_fails(
+        &network.opengpu(&["demo", "--scene", "moon"]),
+        2,
+        "there is no scene `moon`",
+    );
 }
 
 /// The demo's scene, small: what it looks like does not matter here.
 fn quick_scene(network: &Network, name: &str) -> String {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     let mut scene: Value =
         serde_json::from_slice(&fs::read(root.join(format!("demo/scenes/{name}.json"))).unwrap()).unwrap();
     scene["image"]["seconds"] = 2.into();

@@ -11,7 +11,8 @@ use crate::network::{Network, assert_adds_up, number, wait_for};
 fn a_payer_that_signs_itself_and_vanishes_still_pays_what_it_signed() {
     let Some(network) = Network::up() else { return };
     let image = network.image();
-    let running = network.spawn(&network.run_arguments(&image, &["--self-sign"], "echo started; sleep 2; echo x > /out/x"));
+    let running =
+        network.spawn(&network.run_arguments(&image, &["--self-sign"], "echo started; sleep 2; echo x > /out/x"));
     running.wait_for("signed by both");
     running.signal(Signal::SIGKILL);
     let job = network.json(&["ps", "--all"])[0]["jobId"].as_str().unwrap().to_owned();
@@ -23,7 +24,10 @@ fn a_payer_that_signs_itself_and_vanishes_still_pays_what_it_signed() {
 #[test]
 fn an_agent_that_is_away_for_two_intervals_pauses_the_job_and_nothing_is_billed_meanwhile() {
     let Some(network) = Network::up() else { return };
-    let job = network.detached(&[], "echo started; i=0; while [ $i -lt 25 ]; do sleep 1; i=$((i+1)); done; echo x > /out/x");
+    let job = network.detached(
+        &[],
+        "echo started; i=0; while [ $i -lt 25 ]; do sleep 1; i=$((i+1)); done; echo x > /out/x",
+    );
     network.wait_for_log(&job, "started");
     network.kill("gateway");
     wait_for("the node to pause it", || {
@@ -37,7 +41,10 @@ fn an_agent_that_is_away_for_two_intervals_pauses_the_job_and_nothing_is_billed_
     assert_eq!(bill["exitCode"], 0, "{bill}");
     // Each `sleep 1` that the pause catches goes on asleep, so a pause can take up to a second off the work.
     let billed = bill["billedMillis"].as_u64().unwrap();
-    assert!((23_000..30_000).contains(&billed), "25 s of work were billed as {billed} ms");
+    assert!(
+        (23_000..30_000).contains(&billed),
+        "25 s of work were billed as {billed} ms"
+    );
 }
 
 #[test]

@@ -28,8 +28,16 @@ pub(super) async fn verify(receipt: &Path) -> Outcome<Isolation> {
     let program = std::env::current_exe().or_fail("cannot find this program")?;
     let verifier = || {
         let mut command = Command::new(&program);
-        command.args(["receipt", "verify"]).arg(receipt).env_clear().env("OPENGPU_HOME", empty.path());
-        command.envs([("HTTP_PROXY", NOWHERE), ("HTTPS_PROXY", NOWHERE), ("ALL_PROXY", NOWHERE)]);
+        command
+            .args(["receipt", "verify"])
+            .arg(receipt)
+            .env_clear()
+            .env("OPENGPU_HOME", empty.path());
+        command.envs([
+            ("HTTP_PROXY", NOWHERE),
+            ("HTTPS_PROXY", NOWHERE),
+            ("ALL_PROXY", NOWHERE),
+        ]);
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     };
@@ -38,17 +46,26 @@ pub(super) async fn verify(receipt: &Path) -> Outcome<Isolation> {
     let (output, isolation) = match alone.output().await {
         Ok(output) => (output, Isolation::Namespace),
         Err(refused) => {
-            say(&format!("note     no network namespace for the verifier ({refused}); its proxies lead nowhere instead"));
-            (verifier().output().await.or_fail("cannot start the verifier")?, Isolation::Proxies)
+            say(&format!(
+                "note     no network namespace for the verifier ({refused}); its proxies lead nowhere instead"
+            ));
+            (
+                verifier().output().await.or_fail("cannot start the verifier")?,
+                Isolation::Proxies,
+            )
         }
     };
-    String::from_utf8_lossy(&output.stdout).lines().for_each(|line| say(&format!("verify   {line}")));
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .for_each(|line| say(&format!("verify   {line}")));
     if output.status.success() {
         return Ok(isolation);
     }
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Failure::error(format_args!("the receipt did not verify: {}", words.trim()))
-        .hint(format_args!("opengpu receipt verify {}", receipt.display())))
+    Err(
+        Failure::error(format_args!("the receipt did not verify: {}", words.trim()))
+            .hint(format_args!("opengpu receipt verify {}", receipt.display())),
+    )
 }
 
 /// Gives the process a network namespace of its own, which has not even a loopback that is up. Starting it fails where the
@@ -86,7 +103,10 @@ mod tests {
             command.args(["-c", &connect]).stderr(Stdio::null());
             command
         };
-        assert!(bash().status().await.unwrap().success(), "with the network it must be reachable");
+        assert!(
+            bash().status().await.unwrap().success(),
+            "with the network it must be reachable"
+        );
         let mut alone = bash();
         without_network(&mut alone);
         match alone.status().await {
