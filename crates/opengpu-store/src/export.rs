@@ -40,6 +40,12 @@ pub enum ExportError {
         /// The destination.
         path: PathBuf,
     },
+    /// The root is a symbolic link. Whoever opens the destination would follow it out of there. Never retry.
+    #[error("{cid} is a symbolic link, not a file or a folder")]
+    RootIsLink {
+        /// The root.
+        cid: Box<Cid>,
+    },
     /// A symbolic link's target is empty, has a NUL, or is longer than any path. Never retry.
     #[error("the symbolic link {} has an impossible target", path.display())]
     LinkTarget {
@@ -81,6 +87,9 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`]; whatever was written is removed.
 pub fn export(store: &BlockStore, cid: &Cid, destination: &Path, limits: &Limits) -> Result<Exported, ExportError> {
+    if let Node::Symlink(_) = node::decode(cid, store.get(cid)?)? {
+        return Err(ExportError::RootIsLink { cid: Box::new(*cid) });
+    }
     let parent = match destination.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -388,3 +388,14 @@ proptest! {
         }
     }
 }
+
+/// Whoever mounts or opens the destination would follow such a root to the host's own folders.
+#[test]
+fn a_root_that_is_a_link_is_refused() {
+    let fixture = Fixture::new();
+    let link = fixture.node(&[], unixfs(SYMLINK, b"/etc", None, &[], None));
+    let destination = fixture.dir.path().join("in");
+    let refused = export(&fixture.store, &link, &destination, &Limits::default());
+    assert!(matches!(refused, Err(ExportError::RootIsLink { .. })), "{refused:?}");
+    assert!(fs::symlink_metadata(&destination).is_err());
+}

@@ -32,9 +32,46 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Outcome {
     }
 }
 
-/// Says something on stderr: progress, notes. Nobody there to hear it is no error.
+/// Prints a piece of a job's log: as it is into a file or pipe, without control sequences onto a terminal.
+pub(crate) fn print_log(bytes: &[u8]) -> Outcome {
+    if io::stdout().is_terminal() {
+        print_bytes(&harmless_bytes(bytes))
+    } else {
+        print_bytes(bytes)
+    }
+}
+
+/// Says something on stderr: progress, notes. Nobody there to hear it is no error. What strangers wrote into the text
+/// (reasons, logs, names) cannot move the cursor, set the title or reach the clipboard.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(text));
+}
+
+/// Control characters, but for line breaks and tabs, become U+FFFD.
+fn harmless(text: &str) -> String {
+    let is_harmful = |char: char| char.is_control() && char != '\n' && char != '\t';
+    text.chars()
+        .map(|char| {
+            if is_harmful(char) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                char
+            }
+        })
+        .collect()
+}
+
+/// The same for bytes of any encoding, with `?`; a carriage return stays, for progress bars.
+fn harmless_bytes(bytes: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(bytes.len());
+    let mut before = 0;
+    for &byte in bytes {
+        let is_c0 = byte.is_ascii_control() && !matches!(byte, b'\n' | b'\t' | b'\r');
+        let is_c1 = before == 0xc2 && (0x80..0xa0).contains(&byte);
+        clean.push(if is_c0 || is_c1 { b'?' } else { byte });
+        before = byte;
+    }
+    clean
 }
 
 /// Asks on the terminal; `None` when nobody can answer. The answer is one trimmed, lower-case line.
@@ -147,6 +184,18 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("hint: USDC has 6 digits")
+        );
+    }
+
+    #[test]
+    fn what_strangers_write_cannot_drive_the_terminal() {
+        assert_eq!(
+            harmless("paid\x1b[2J 0\r\u{9b}1m\tok\n"),
+            "paid\u{fffd}[2J 0\u{fffd}\u{fffd}1m\tok\n"
+        );
+        assert_eq!(
+            harmless_bytes(b"50%\r\x1b]52;c;\x07\xc2\x9b1mgr\xc3\xbc\xc3\x9fe\n"),
+            b"50%\r?]52;c;?\xc2?1mgr\xc3\xbc\xc3\x9fe\n"
         );
     }
 }

@@ -267,7 +267,11 @@ impl Session {
         self.chain
             .match_order(&order.order, &order.signature, bid)
             .await
-            .map_err(chain_failure)
+            .map_err(|error| match error.revert() {
+                Some(_) => chain_failure(error).hint("nothing is locked; run the same command again"),
+                None => Failure::error(&error)
+                    .hint("it may still be matched: see `opengpu ps --all` before you run the command again"),
+            })
     }
 
     /// Sends a match again if the chain lost it. A chain that does not answer now is asked another time.

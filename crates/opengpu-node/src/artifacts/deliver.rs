@@ -102,7 +102,8 @@ fn write_folder(store: &BlockStore, cid: &Cid, destination: &Path, limits: &Limi
     };
     drop(cleared);
     export(store, cid, &beside, limits).map_err(export_fault)?;
-    if beside.is_file() {
+    // Not followed: what a link points to is not the payer's to give.
+    if fs::symlink_metadata(&beside).map_err(machine)?.is_file() {
         let folder = destination.with_extension("folder");
         fs::create_dir_all(&folder).map_err(machine)?;
         fs::rename(&beside, folder.join(SINGLE_FILE_NAME)).map_err(machine)?;

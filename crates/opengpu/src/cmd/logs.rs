@@ -11,7 +11,7 @@ use crate::args;
 use crate::failure::Outcome;
 use crate::interrupts::Interrupts;
 use crate::job::record::Records;
-use crate::output::{print_bytes, print_json};
+use crate::output::{print_json, print_log};
 use crate::session::Session;
 
 /// How often a followed log is read: fast enough to look live.
@@ -32,7 +32,7 @@ pub(crate) async fn logs(context: &Context, args: &args::Logs) -> Outcome {
     if context.global.json {
         return print_json(&json!({ "jobId": job, "log": String::from_utf8_lossy(&bytes) }));
     }
-    print_bytes(&bytes)
+    print_log(&bytes)
 }
 
 /// Prints what is there and what comes, until the job has ended and nothing more comes.
@@ -50,7 +50,7 @@ async fn follow(session: &Session, job: JobId) -> Outcome {
             Err(error) => return Err(error.into()),
         };
         offset += bytes.len() as u64;
-        print_bytes(&bytes)?;
+        print_log(&bytes)?;
         if !is_open && bytes.is_empty() {
             return Ok(());
         }

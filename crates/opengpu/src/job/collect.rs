@@ -7,6 +7,7 @@ use opengpu_core::ids::CidText;
 use opengpu_core::receipt::{Receipt, ReceiptFile, Signatures};
 use opengpu_store::{BlockStore, Cid, Limits, export, fetch};
 
+use super::record::JobRecord;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::home::write_whole;
 use crate::session::{Session, store_folder};
@@ -24,12 +25,22 @@ pub(crate) struct Download {
     store: BlockStore,
     output: Option<Cid>,
     logs: Option<Cid>,
+    limits: Limits,
 }
+
+/// Most bytes a job's log has: what gateways take of one.
+const LOG_BYTES: u64 = 64 << 20;
 
 impl Download {
     /// What the receipt names.
-    pub(crate) fn of_receipt(session: &Session, receipt: &Receipt) -> Outcome<Self> {
+    pub(crate) fn of_receipt(session: &Session, record: &JobRecord, receipt: &Receipt) -> Outcome<Self> {
+        let room = record.order.spec.resources.disk_bytes.max(LOG_BYTES);
         Ok(Self {
+            // The node may not hand over more than was rented: a small CAR can name a huge file.
+            limits: Limits {
+                bytes: room,
+                ..Limits::default()
+            },
             store: BlockStore::open(store_folder(&session.home)).or_fail("cannot open the store")?,
             output: receipt
                 .output
@@ -44,7 +55,7 @@ impl Download {
     pub(crate) async fn fetch(&self, session: &Session) -> Outcome {
         for cid in [self.output, self.logs].iter().flatten() {
             let gateways = &session.profile.gateways;
-            fetch(session.gateway.http(), gateways, cid, &self.store, &Limits::default())
+            fetch(session.gateway.http(), gateways, cid, &self.store, &self.limits)
                 .await
                 .map_err(|error| {
                     Failure::error(format_args!("cannot fetch {cid}: {error}"))
@@ -67,7 +78,7 @@ impl Download {
         for (cid, name) in [(self.output, OUTPUT_FOLDER), (self.logs, LOG_FILE)] {
             let Some(cid) = cid else { continue };
             let target = folder.join(name);
-            export(&self.store, &cid, &target, &Limits::default()).map_err(|error| {
+            export(&self.store, &cid, &target, &self.limits).map_err(|error| {
                 Failure::error(format_args!("cannot write {}: {error}", target.display()))
                     .hint("the output is kept; run the command again with --output set to an empty folder")
             })?;

@@ -152,7 +152,7 @@ impl Cosigner {
         receipt
             .consistent_with(&facts, &proposal.result)
             .map_err(|error| No::new(&error, false))?;
-        let download = Download::of_receipt(session, &receipt).map_err(|failure| No::new(&failure, false))?;
+        let download = Download::of_receipt(session, record, &receipt).map_err(|failure| No::new(&failure, false))?;
         download.fetch(session).await.map_err(|failure| No::new(&failure, true))
     }
 

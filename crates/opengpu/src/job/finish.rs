@@ -93,7 +93,7 @@ pub(crate) async fn finish(
     fill_up(session, record, learnt).await;
     tell_rest_of_log(session, record, learnt, story).await;
     let receipt = receipt_of(session, record, learnt, &history, &settlement).await?;
-    let download = Download::of_receipt(session, &receipt)?;
+    let download = Download::of_receipt(session, record, &receipt)?;
     download.fetch(session).await?;
     download.write(folder).await?;
     let signatures = signatures_of(learnt, settlement.receipt_digest);
@@ -186,11 +186,18 @@ async fn receipt_of(
     Receipt::from_canonical_json(&bytes).or_fail("the receipt on chain cannot be read")
 }
 
+/// A receipt is one block.
+const RECEIPT_LIMITS: Limits = Limits {
+    bytes: 1 << 20,
+    entries: 1,
+    depth: 1,
+};
+
 async fn fetch_receipt(session: &Session, digest: Sha256Digest) -> Outcome<Vec<u8>> {
     let store = BlockStore::open(store_folder(&session.home)).or_fail("cannot open the store")?;
     let cid = raw_cid_of_digest(&digest.0.0).or_fail("the receipt's digest")?;
     let gateways = &session.profile.gateways;
-    fetch(session.gateway.http(), gateways, &cid, &store, &Limits::default())
+    fetch(session.gateway.http(), gateways, &cid, &store, &RECEIPT_LIMITS)
         .await
         .map_err(|error| {
             Failure::error(format_args!("cannot fetch the receipt {cid}: {error}"))

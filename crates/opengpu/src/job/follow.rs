@@ -1,8 +1,8 @@
 //! From match to settlement: listens, tells, repairs what can be repaired, and lets the user leave or stop the job.
 
 use opengpu_core::job::JobState;
-use opengpu_core::order::JobResult;
-use opengpu_core::wire::{ApprovedResult, JobEventBody, ResultProposal, SignedStop, Step};
+use opengpu_core::order::{JobResult, Signable as _};
+use opengpu_core::wire::{ApprovedResult, JobEventBody, ResultProposal, SignedStop, SignedVoucher, Step};
 
 use super::cosign::Cosigner;
 use super::record::JobRecord;
@@ -123,7 +123,7 @@ impl Follower<'_> {
                 self.learnt.note(&progress.step);
                 self.story.tell(&Happening::Step(&progress.step));
             }
-            JobEventBody::VoucherSigned(signed) => {
+            JobEventBody::VoucherSigned(signed) if self.is_by_both(&signed) => {
                 self.learnt.vouchers += 1;
                 self.story.tell(&Happening::VoucherSigned(&signed));
             }
@@ -147,15 +147,33 @@ impl Follower<'_> {
                 self.learnt.approved = Some(approved);
             }
             JobEventBody::Refused(refusal) => self.story.tell(&Happening::Refused(&refusal.reason)),
-            JobEventBody::StopRequested(_) => {
+            JobEventBody::StopRequested(stop) if self.is_our_wish(&stop) => {
                 if let Some(cosigner) = &mut self.cosigner {
                     cosigner.is_stop_wished = true;
                 }
                 self.story.tell(&Happening::Note("stop requested"));
             }
-            JobEventBody::Bid(_) | JobEventBody::Chain { .. } => {}
+            // The chain is asked itself; what claims a signature it does not have is nobody's word.
+            JobEventBody::Bid(_)
+            | JobEventBody::Chain { .. }
+            | JobEventBody::VoucherSigned(_)
+            | JobEventBody::StopRequested(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether a voucher has the signatures a gateway says it has.
+    fn is_by_both(&self, signed: &SignedVoucher) -> bool {
+        let domain = self.session.domain();
+        let operator = self.record.bid.bid.signed_by(domain, &self.record.bid.signature);
+        operator.is_ok_and(|operator| signed.is_by(domain, operator, self.record.order.order.signer))
+    }
+
+    /// Whether payer or signer wants the job to end.
+    fn is_our_wish(&self, stop: &SignedStop) -> bool {
+        let digest = SignedStop::digest(self.session.domain(), self.record.job_id);
+        let order = &self.record.order.order;
+        stop.signature.is_by(order.payer, digest) || stop.signature.is_by(order.signer, digest)
     }
 
     /// Acts on the chain's word; says whether the job is closed.
@@ -178,16 +196,7 @@ impl Follower<'_> {
     async fn match_again(&mut self) -> Outcome {
         self.story
             .tell(&Happening::Note("the chain lost the match; sending it again"));
-        let sent = self
-            .session
-            .match_order(&self.record.order, &self.record.bid)
-            .await
-            .map_err(|failure| failure.hint("nothing is locked; run the same command again"))?;
-        self.story.tell(&Happening::Matched {
-            locked: self.record.order.order.max_cost,
-            gas: sent.gas_used,
-        });
-        Ok(())
+        self.session.ensure_matched(&self.record.order, &self.record.bid).await
     }
 
     /// Ctrl-C: detach or stop? Says whether to leave.

@@ -86,33 +86,31 @@ impl Prepared {
         offer: Offer,
         story: &mut dyn Story,
     ) -> Outcome<JobRecord> {
-        // Read before the match: from then on nothing but the disk may stand between the lock and the record.
-        let ordered_at = session.now().await?;
-        let sent = session
-            .match_order(&offer.order, &offer.bid)
-            .await
-            .map_err(|failure| failure.hint("nothing is locked; run the same command again"))?;
         let job_id = offer.bid.bid.job_id;
-        story.tell(&Happening::Matched {
-            locked: self.purchase.max_cost,
-            gas: sent.gas_used,
-        });
         let output = args
             .output
             .clone()
             .unwrap_or_else(|| PathBuf::from(format!("{}-{}", args.folder_prefix, short(job_id))));
-        let record = JobRecord {
+        let mut record = JobRecord {
             job_id,
             network: session.profile.name.clone(),
             image: args.image.clone(),
-            ordered_at,
+            ordered_at: session.now().await?,
             order: offer.order,
             bid: offer.bid,
             quote: offer.quote,
-            match_gas: sent.gas_used,
+            match_gas: 0,
             output: std::path::absolute(&output).or_fail("cannot use the output folder")?,
         };
-        Records::of(&session.home).save(&record)?;
+        // Kept before the match is sent: whatever happens then, the job is in `opengpu ps`.
+        let records = Records::of(&session.home);
+        records.save(&record)?;
+        record.match_gas = session.match_order(&record.order, &record.bid).await?.gas_used;
+        records.save(&record)?;
+        story.tell(&Happening::Matched {
+            locked: self.purchase.max_cost,
+            gas: record.match_gas,
+        });
         Ok(record)
     }
 

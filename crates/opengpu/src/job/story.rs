@@ -10,7 +10,7 @@ use opengpu_core::order::Bid;
 use opengpu_core::wire::{SignedVoucher, Step};
 
 use super::bill::Bill;
-use crate::output::{TokenName, print_bytes, say, short, show_bytes, show_millis};
+use crate::output::{TokenName, print_log, say, short, show_bytes, show_millis};
 
 /// Milliseconds of billed time between two lines of the meter: often enough to see it run, rare enough to read the log.
 const METER_MILLIS: u64 = 2_000;
@@ -201,7 +201,7 @@ impl Teller {
     fn log(&self, bytes: &[u8]) {
         match self.log {
             // A reader that went away must not end the job's story.
-            LogTo::Stdout => drop(print_bytes(bytes)),
+            LogTo::Stdout => drop(print_log(bytes)),
             LogTo::Stderr => {
                 let text = String::from_utf8_lossy(bytes);
                 text.lines().for_each(|line| say(&format!("log      {line}")));

@@ -166,7 +166,8 @@ async fn hear_chain(session: Session, job: JobId, news: mpsc::Sender<News>) {
         looks.tick().await;
         let note = match session.state_of(job).await {
             Ok(state) => {
-                if state != known {
+                // A match that is gone is told until it is back: sending it again may take several tries.
+                if state != known || state == JobState::None {
                     known = state;
                     let _ = news.send(News::State(state)).await;
                 }
