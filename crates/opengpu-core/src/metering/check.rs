@@ -13,6 +13,9 @@ pub const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
 /// message takes some time. It does not add up over vouchers, as all are measured from READY.
 pub const SLACK_MILLIS: u64 = 2_000;
 
+/// The program has this long between SIGTERM and SIGKILL when it is stopped, milliseconds; it is billed.
+pub const STOP_GRACE_MILLIS: u64 = 5_000;
+
 /// What a signer knows of an attempt when it is asked to sign.
 #[derive(Clone, Copy, Debug)]
 pub struct SignerView<'a> {
@@ -199,6 +202,13 @@ impl SignerView<'_> {
         };
         since_ready.min(self.since_match_millis()).saturating_add(SLACK_MILLIS)
     }
+
+    /// The most milliseconds of a stopped job: a node pauses two intervals after the newest voucher, and stops get none.
+    fn due_after_stop_millis(&self) -> u64 {
+        let covered = self.previous.map_or(0, |newest| newest.billed_millis);
+        let run_on = 2 * self.interval_millis() + STOP_GRACE_MILLIS + SLACK_MILLIS;
+        covered.max(self.progress.billed_millis).saturating_add(run_on)
+    }
 }
 
 fn cost(terms: &Terms, billed_millis: u64, egress_bytes: u64) -> Result<Amount, MoneyError> {
@@ -230,6 +240,14 @@ pub enum ResultRefused {
         billed_millis: u64,
         /// The limit.
         max_millis: u64,
+    },
+    /// After a stop no voucher is signed, and it bills more than a node runs on without one.
+    #[error("bills {billed_millis} ms, of a job that was stopped at most {allowed_millis} ms are due")]
+    RunsOnAfterStop {
+        /// Asked.
+        billed_millis: u64,
+        /// Covered by vouchers, two intervals, the stop's grace and slack.
+        allowed_millis: u64,
     },
     /// It is worth more than the escrow.
     #[error("is worth more than the escrow of {escrow}")]
@@ -308,6 +326,13 @@ pub fn check_result(view: &SignerView<'_>, result: &JobResult) -> Result<(), Res
     let allowed_millis = view.due_millis();
     if billed_millis > allowed_millis {
         return Err(ResultRefused::AheadOfTime {
+            billed_millis,
+            allowed_millis,
+        });
+    }
+    let allowed_millis = view.due_after_stop_millis();
+    if view.is_stop_wished && billed_millis > allowed_millis {
+        return Err(ResultRefused::RunsOnAfterStop {
             billed_millis,
             allowed_millis,
         });

@@ -11,7 +11,7 @@ mod propose;
 mod tests;
 
 pub use check::{
-    CLOCK_TOLERANCE_MILLIS, ResultRefused, SLACK_MILLIS, SignerView, VoucherRefused, check_result, check_voucher,
-    ready_at,
+    CLOCK_TOLERANCE_MILLIS, ResultRefused, SLACK_MILLIS, STOP_GRACE_MILLIS, SignerView, VoucherRefused, check_result,
+    check_voucher, ready_at,
 };
 pub use propose::{Limit, LimitKind, Measured, limit, limit_reached, propose};

@@ -297,6 +297,20 @@ fn outcome_must_go_with_exit_code_and_wish() {
 }
 
 #[test]
+fn stopped_job_is_not_paid_for_time_that_no_honest_node_runs_on() {
+    let (terms, progress) = (terms(1_000_000, 3600), Progress::default());
+    let first = voucher_at(&terms, None, 0);
+    let mut view = view(&terms, &progress, Some(&first), 600_000);
+    let allowed = first.billed_millis + 2 * u64::from(INTERVAL) * 1000 + STOP_GRACE_MILLIS + SLACK_MILLIS;
+    let judge = |view: &SignerView<'_>, millis| check_result(view, &result(millis, Outcome::UserFault, 143));
+    assert_eq!(judge(&view, allowed + 1), Ok(()));
+    view.is_stop_wished = true;
+    assert_eq!(judge(&view, allowed), Ok(()));
+    let refused = judge(&view, allowed + 1).unwrap_err();
+    assert!(matches!(refused, ResultRefused::RunsOnAfterStop { .. }) && !refused.is_retryable());
+}
+
+#[test]
 fn job_at_its_limit_may_say_stopped_without_a_wish() {
     let (terms, progress) = (terms(1_000_000, 5), Progress::default());
     let first = voucher_at(&terms, None, 0);

@@ -106,6 +106,10 @@ impl Case<'_> {
         if !matches!(self.job.state, JobState::Matched | JobState::Reported) {
             return No::never(format!("the attempt is over: the job is {:?} on chain", self.job.state));
         }
+        if self.is_stop_wished {
+            // What is due until the end is in the result.
+            return No::never("payer or signer asked to stop: no further voucher is signed");
+        }
         match check_voucher(&self.view(record), voucher) {
             Ok(()) => Answer::Sign,
             Err(refused) if refused.is_retryable() => No::not_yet(refused.to_string()),
@@ -283,6 +287,28 @@ mod tests {
                 ..case
             };
             assert_eq!(wished.on_result(&record, &stopped), Answer::Sign);
+        });
+    }
+
+    #[test]
+    fn after_a_stop_no_new_voucher_is_signed_and_the_newest_is_repeated() {
+        with_case(15, |case| {
+            let mut record = Record::default();
+            let signed = sign_both(voucher_at(1, 5000, MATCHED_AT + 10));
+            case.note_voucher(&mut record, signed.clone());
+            record.ready_at_millis = Some((MATCHED_AT + 10) * 1000);
+            let next = voucher_at(2, 10_000, MATCHED_AT + 15);
+            assert_eq!(case.on_voucher(&record, &next), Answer::Sign);
+            let stopped = Case {
+                is_stop_wished: true,
+                ..case
+            };
+            let answer = stopped.on_voucher(&record, &next);
+            assert!(is_refused(&answer, false), "{answer:?}");
+            assert_eq!(
+                stopped.on_voucher(&record, &signed.voucher.clone()),
+                Answer::Again(signed)
+            );
         });
     }
 
