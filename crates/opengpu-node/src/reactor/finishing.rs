@@ -145,9 +145,11 @@ impl Job {
             billed_millis: newest.voucher.billed_millis,
             egress_bytes: newest.voucher.egress_bytes,
         });
+        let voucher = attempt.newest.clone().map(Box::new);
         match self.record.build_result(rules, end, leavings, usage) {
             Ok((result, receipt)) => self.set_stage(Stage::Submitting {
                 result: Box::new(result),
+                voucher,
                 receipt,
             }),
             Err(error) => tracing::error!(job = %self.record.job_id, %error, "no receipt can be built"),
@@ -156,7 +158,13 @@ impl Job {
 
     pub(super) fn plan_submitting(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let (Stage::Submitting { result, receipt }, Some(seen)) = (&attempt.stage, attempt.seen()) else {
+        let Some(seen) = attempt.seen() else { return };
+        let Stage::Submitting {
+            result,
+            voucher,
+            receipt,
+        } = &attempt.stage
+        else {
             return;
         };
         // A report is answered by `contest`, which pays the same; `submit` is refused while it stands.
@@ -165,7 +173,7 @@ impl Job {
                 at: Box::new(seen.position.clone()),
                 result: result.clone(),
                 receipt: receipt.clone(),
-                newest: attempt.newest.clone().map(Box::new),
+                newest: voucher.clone(),
             });
         }
     }

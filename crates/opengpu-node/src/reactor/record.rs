@@ -140,8 +140,10 @@ pub enum Stage {
     },
     /// The signer is silent or the outcome unknown: `submit` is sent until the chain has it for good.
     Submitting {
-        /// What is sent; its totals are the newest voucher's.
+        /// What is sent; its totals are the voucher's.
         result: Box<JobResult>,
+        /// The newest voucher when the result was built: a later one has other totals, which the contract refuses.
+        voucher: Option<Box<SignedVoucher>>,
         /// The receipt it names, in JCS form.
         receipt: String,
     },

@@ -114,6 +114,32 @@ fn proposal_is_repeated_and_a_silent_signer_makes_the_node_submit_its_newest_vou
 }
 
 #[test]
+fn voucher_signed_while_the_node_submits_does_not_replace_the_one_the_result_is_built_from() {
+    let mut bench = Bench::running(1_000);
+    let mut late = None;
+    for _ in 0..5 {
+        let effects = bench.second();
+        late = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::ProposeVoucher(_)))
+            .then(|| proposal_in(&effects))
+            .or(late);
+    }
+    bench.exits(ExitOutcome::Code(0), false);
+    bench.collected();
+    let submitted = bench.after(20_000);
+    assert!(
+        matches!(submitted.as_slice(), [Effect::Submit { newest: Some(voucher), result, .. }]
+        if voucher.voucher.seq == 1 && voucher.voucher.billed_millis == result.billed_millis)
+    );
+    assert_eq!(bench.sign(&late.unwrap()), []);
+    bench.tell(Event::Done(Done::Submitted(Err(ChainFault::Unreachable(
+        "x".to_owned(),
+    )))));
+    assert_eq!(bench.is_killed_for(6_000), submitted);
+}
+
+#[test]
 fn lost_container_is_nobodys_fault_and_closes_with_the_newest_voucher() {
     let mut bench = Bench::running(1_000);
     bench.after(1_000);
