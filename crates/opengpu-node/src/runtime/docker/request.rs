@@ -7,14 +7,14 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountBindOptions,
     MountType, ResourcesUlimits,
 };
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 use crate::runtime::{ContainerSpec, MountAccess, RuntimeError};
 use crate::shim::oci_spec;
 
 use super::load::docker_name;
 
-/// User and group of a job whose image names none, when the node runs as root: nobody's.
+/// User and group of a job whose image names no plain user, when the node runs as root: nobody's.
 const NOBODY: u32 = 65_534;
 /// Kernel period that the CPU quota is counted in, in microseconds: the kernel's default.
 const CPU_PERIOD_MICROS: i64 = 100_000;
@@ -25,7 +25,7 @@ const USER_PROCESSES: i64 = 16_384;
 
 /// The request that makes this container.
 pub(super) fn body(spec: &ContainerSpec, labels: HashMap<String, String>) -> Result<ContainerCreateBody, RuntimeError> {
-    let user = user(spec);
+    let user = user(&spec.image.config.user, geteuid(), getegid());
     let argv = oci_spec::argv(spec)?;
     Ok(ContainerCreateBody {
         image: Some(docker_name(&spec.image.digest)),
@@ -116,13 +116,15 @@ fn mounts(spec: &ContainerSpec, user: &str) -> Result<Vec<Mount>, RuntimeError> 
     Ok(mounts)
 }
 
-/// The image's user; else the node's own when it is not root (so that it can read the output), else nobody.
-fn user(spec: &ContainerSpec) -> String {
-    let own = &spec.image.config.user;
-    match (own.is_empty(), geteuid().is_root()) {
-        (false, _) => own.clone(),
-        (true, false) => format!("{}:{}", geteuid(), getegid()),
-        (true, true) => format!("{NOBODY}:{NOBODY}"),
+/// The image's user when it is a number and not root's. Docker's root is the host's, and a name may be one of root's, so
+/// these run as the node's own user when that is not root (so that it can read the output), else as nobody.
+fn user(of_image: &str, node_user: Uid, node_group: Gid) -> String {
+    let uid = of_image.split_once(':').map_or(of_image, |(uid, _)| uid);
+    let is_plain = uid.parse::<u32>().is_ok_and(|uid| uid != 0);
+    match (is_plain, node_user.is_root()) {
+        (true, _) => of_image.to_owned(),
+        (false, false) => format!("{node_user}:{node_group}"),
+        (false, true) => format!("{NOBODY}:{NOBODY}"),
     }
 }
 
@@ -131,4 +133,36 @@ fn ids(user: &str) -> (u32, u32) {
     let (uid, gid) = user.split_once(':').unwrap_or((user, ""));
     let uid = uid.parse().unwrap_or(NOBODY);
     (uid, gid.parse().unwrap_or(uid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_named_and_missing_users_of_an_image_run_without_rights() {
+        for of_image in [
+            "",
+            "0",
+            "0:0",
+            "00",
+            "0:1000",
+            "root",
+            "worker",
+            "worker:1000",
+            ":1000",
+            "4294967296",
+        ] {
+            let user = |uid, gid| user(of_image, Uid::from_raw(uid), Gid::from_raw(gid));
+            assert_eq!(user(0, 0), "65534:65534", "{of_image:?}");
+            assert_eq!(user(1001, 1002), "1001:1002", "{of_image:?}");
+        }
+    }
+
+    #[test]
+    fn numeric_user_of_an_image_is_kept() {
+        for of_image in ["1000", "1000:100"] {
+            assert_eq!(user(of_image, Uid::from_raw(0), Gid::from_raw(0)), of_image);
+        }
+    }
 }
