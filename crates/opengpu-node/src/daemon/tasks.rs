@@ -99,6 +99,7 @@ impl Workshop {
             Effect::Start(image) => Done::Started(self.start(container, image).await),
             Effect::ReadStatus => Done::Status(runtime.status(container).await.map_err(TaskFault::from)),
             Effect::CheckReady => Done::ReadyChecked(self.check_ready(container).await),
+            Effect::CheckDisk => Done::DiskChecked(self.is_disk_over().await),
             Effect::Sample {
                 billed_millis,
                 at_millis,
@@ -179,6 +180,12 @@ impl Workshop {
                 reason: "the readiness check takes too long".to_owned(),
             }),
         }
+    }
+
+    async fn is_disk_over(&self) -> bool {
+        let mut gauges = self.gauges.lock().await;
+        gauges.check_disk(&self.folder, self.spec.resources.disk_bytes).await;
+        gauges.is_disk_over
     }
 
     /// Reads the counters. A usage line that cannot be written (disk full) stops neither the job nor its vouchers: the log

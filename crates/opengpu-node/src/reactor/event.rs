@@ -53,6 +53,8 @@ pub enum Done {
     Status(Result<ContainerStatus, TaskFault>),
     /// Exit code of the readiness check.
     ReadyChecked(Result<i32, TaskFault>),
+    /// Whether the output folder holds more than the job asked disk for.
+    DiskChecked(bool),
     /// The counters, and the roots of usage log and log with them.
     Sampled(Result<Gauge, TaskFault>),
     /// The container is frozen.
@@ -130,6 +132,8 @@ pub enum Effect {
     ReadStatus,
     /// Run the readiness check.
     CheckReady,
+    /// Look at the output's size: before READY, when no counters are read.
+    CheckDisk,
     /// Read the counters and add a line to the usage log.
     Sample {
         /// Milliseconds billed at this moment.

@@ -33,6 +33,7 @@ mod signatures;
 mod starting;
 
 use opengpu_core::ids::NodeId;
+use opengpu_core::metering::STOP_GRACE_MILLIS;
 use opengpu_core::order::Domain;
 use opengpu_core::receipt::Gpu;
 use opengpu_core::sign::SecretKey;
@@ -64,8 +65,6 @@ pub struct Rules {
     pub response_window_millis: u64,
 }
 
-/// The program has this long between SIGTERM and SIGKILL, milliseconds.
-const STOP_GRACE_MILLIS: u64 = 5_000;
 /// How often the container is looked at, milliseconds: the delay with which an end is noticed, never billed.
 const STATUS_EVERY_MILLIS: u64 = 500;
 /// Samples and readiness checks come once a second (protocol, section 3).
@@ -148,6 +147,7 @@ impl Job {
             Done::Started(outcome) => self.on_started(outcome, now, effects),
             Done::Status(outcome) => self.on_status(outcome, now, effects),
             Done::ReadyChecked(outcome) => self.on_ready_checked(outcome, now, effects),
+            Done::DiskChecked(is_over) => self.on_disk_checked(is_over, now, effects),
             Done::Sampled(outcome) => self.on_sampled(outcome, now, effects),
             Done::Paused(outcome) => self.on_paused(outcome.is_ok(), now),
             Done::Resumed(outcome) => self.on_resumed(outcome.is_ok(), now, effects),

@@ -117,15 +117,21 @@ impl Job {
             memory_bytes: sample.memory_bytes,
             egress_bytes: sample.egress_bytes,
         }));
-        if gauge.is_disk_over && attempt.stop.is_none() {
-            attempt.stop = Some(Stop::DiskLimit);
-            let reason = format!(
-                "the output is larger than {} bytes",
-                self.record.order.spec.resources.disk_bytes
-            );
-            self.tell_failure(&reason, "ask for more disk", effects);
+        if gauge.is_disk_over {
+            self.stop_for_disk(effects);
         }
         self.live.gauge = Some(gauge);
+    }
+
+    /// The output is larger than the disk asked for.
+    pub(super) fn stop_for_disk(&mut self, effects: &mut Vec<Effect>) {
+        let Some(attempt) = self.record.attempt.as_mut().filter(|attempt| attempt.stop.is_none()) else {
+            return;
+        };
+        attempt.stop = Some(Stop::DiskLimit);
+        let most = self.record.order.spec.resources.disk_bytes;
+        let reason = format!("the output is larger than {most} bytes");
+        self.tell_failure(&reason, "ask for more disk", effects);
     }
 
     /// Proposes at the first reading after READY (or after a restart), then every interval, until the limit is covered.

@@ -9,6 +9,7 @@ pub(super) enum Task {
     Start,
     ReadStatus,
     CheckReady,
+    CheckDisk,
     Sample,
     Pause,
     Resume,

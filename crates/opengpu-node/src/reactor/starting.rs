@@ -100,6 +100,9 @@ impl Job {
         if wants_check && self.live.schedule.begin(Task::CheckReady, now.boot()) {
             effects.push(Effect::CheckReady);
         }
+        if wants_check && self.live.schedule.begin(Task::CheckDisk, now.boot()) {
+            effects.push(Effect::CheckDisk);
+        }
         self.plan_kill(now, effects);
     }
 
@@ -120,6 +123,18 @@ impl Job {
         let Some(attempt) = &self.record.attempt else { return };
         if outcome == Ok(0) && attempt.stop.is_none() && matches!(attempt.stage, Stage::Starting { .. }) {
             self.become_ready(now.moment, now, effects);
+        }
+    }
+
+    pub(super) fn on_disk_checked(&mut self, is_over: bool, now: &Now, effects: &mut Vec<Effect>) {
+        self.live.schedule.finish(Task::CheckDisk, now.boot() + SECOND_MILLIS);
+        let is_starting = self
+            .record
+            .attempt
+            .as_ref()
+            .is_some_and(|attempt| matches!(attempt.stage, Stage::Starting { .. }));
+        if is_over && is_starting {
+            self.stop_for_disk(effects);
         }
     }
 

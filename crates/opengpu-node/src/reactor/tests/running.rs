@@ -111,7 +111,12 @@ fn readiness_is_checked_each_second_and_the_meter_starts_when_it_passes() {
     let effects = bench.tell(Event::Done(Done::Started(Ok(()))));
     assert_eq!(
         effects,
-        [Effect::Report(Step::Started), Effect::ReadStatus, Effect::CheckReady]
+        [
+            Effect::Report(Step::Started),
+            Effect::ReadStatus,
+            Effect::CheckReady,
+            Effect::CheckDisk
+        ]
     );
     let started_at = bench.moment();
     assert_eq!(
@@ -399,6 +404,22 @@ fn failing_program_and_one_out_of_memory_are_the_users_fault() {
             (Outcome::UserFault, exit_code, 1_000)
         );
     }
+}
+
+#[test]
+fn output_above_the_disk_asked_for_ends_a_job_that_is_not_ready_yet() {
+    let mut bench = Bench::matched(&["check"], 1_000);
+    bench.tell(Event::Done(Done::Prepared(Ok(image()))));
+    let effects = bench.tell(Event::Done(Done::Started(Ok(()))));
+    assert!(effects.contains(&Effect::CheckDisk));
+    assert_eq!(bench.tell(Event::Done(Done::DiskChecked(false))), []);
+    assert!(bench.after(1_000).contains(&Effect::CheckDisk));
+    let effects = bench.tell(Event::Done(Done::DiskChecked(true)));
+    assert!(matches!(&effects[0], Effect::Report(Step::Failed { hint, .. }) if hint == "ask for more disk"));
+    assert_eq!(notable(effects), [Effect::Kill(Signal::Terminate)]);
+    bench.exits(ExitOutcome::Signal(15), false);
+    let result = bench.collected().result;
+    assert_eq!((result.outcome, result.billed_millis), (Outcome::UserFault, 0));
 }
 
 #[test]
