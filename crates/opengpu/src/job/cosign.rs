@@ -64,17 +64,15 @@ impl Cosigner {
             return Ok(()); // told again
         }
         let now = unix_millis();
-        let judged = check_voucher(&self.view(record, now), voucher);
-        if let Err(refused) = judged {
-            return refuse(
-                session,
-                record.job_id,
-                voucher.struct_hash(),
-                refused.to_string(),
-                refused.is_retryable(),
-                story,
-            )
-            .await;
+        let judged = match check_voucher(&self.view(record, now), voucher) {
+            Ok(()) if self.is_stop_wished => {
+                Err(("a stop was asked for: no further voucher is signed".to_owned(), false))
+            }
+            judged => judged.map_err(|refused| (refused.to_string(), refused.is_retryable())),
+        };
+        if let Err((reason, is_retryable)) = judged {
+            let refused = voucher.struct_hash();
+            return refuse(session, record.job_id, refused, reason, is_retryable, story).await;
         }
         let signed = SignedVoucher {
             voucher: voucher.clone(),
