@@ -187,6 +187,9 @@ impl DockerRuntime {
     fn record(&self, id: &ContainerId, state: &bollard::models::ContainerState) -> ExitRecord {
         let started_at = self.clocks.moment(state.started_at.as_deref());
         let finished_at = self.clocks.moment(state.finished_at.as_deref());
+        // Docker notes the start once the program runs: one that ends at once can have ended "before" it.
+        let is_backwards = finished_at.boot_millis < started_at.boot_millis;
+        let finished_at = if is_backwards { started_at } else { finished_at };
         let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
         ExitRecord {
             // Docker reports a signal as 128 + its number, as shells do, and cannot be asked which it was.
