@@ -69,7 +69,7 @@ const ATTEMPTS: &[(&str, &str)] = &[
     ("kill outside", "kill -0 100000"),
     (
         "host root by proc",
-        "ls /proc/1/root/home/* /proc/1/root/work 2> /dev/null",
+        "ls /proc/1/root/home/* /proc/1/root/lib 2> /dev/null",
     ),
     ("sysfs write", "echo 1 > /sys/kernel/profiling"),
     ("debugfs", "ls /sys/kernel/debug/* 2> /dev/null"),
