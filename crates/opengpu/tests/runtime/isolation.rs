@@ -67,10 +67,7 @@ const ATTEMPTS: &[(&str, &str)] = &[
     ("cgroup write", "mkdir /sys/fs/cgroup/x"),
     ("see other processes", "ls -d /proc/[0-9]* | wc -l | grep -qv '^[1-9]$'"),
     ("kill outside", "kill -0 100000"),
-    (
-        "host root by proc",
-        "ls /proc/1/root/home/* /proc/1/root/lib 2> /dev/null",
-    ),
+    ("host root by proc", "ls /proc/1/root/lib 2> /dev/null"),
     ("sysfs write", "echo 1 > /sys/kernel/profiling"),
     ("debugfs", "ls /sys/kernel/debug/* 2> /dev/null"),
     ("firmware", "ls /sys/firmware/* 2> /dev/null"),
