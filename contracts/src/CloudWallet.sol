@@ -5,11 +5,12 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {WalletRules} from "./WalletRules.sol";
 import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 
 /// @title Credits, budgets and booked revenue
 /// @notice See {ICloudWallet}. Locking a job's escrow is a debit here and a hash in the job's slot; the market pays out of it by crediting.
-abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
+abstract contract CloudWallet is ICloudWallet, WalletRules, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// Hard cap of the stakers' share, hundredths of a percent.
@@ -18,37 +19,8 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
     uint16 private constant MAX_TREASURY_BPS = 500;
     uint8 private constant MAX_BUDGET_DEPTH = 4;
 
-    /// @notice Numbers every match reads, kept in one slot.
-    struct MatchParameters {
-        uint16 stakersBps;
-        uint16 treasuryBps;
-        uint96 openRate; // OPEN's listed rate, copied here so that a match need not read a second listing
-    }
-
-    /// @inheritdoc ICloudWallet
-    address public immutable governance;
-    /// @inheritdoc ICloudWallet
-    address public immutable staking;
-    /// @inheritdoc ICloudWallet
-    address public immutable openToken;
-
-    /// @inheritdoc ICloudWallet
-    mapping(address account => mapping(address token => uint256)) public credits;
-    mapping(uint256 budget => Budget) private _budgets;
-    uint64 private _budgetCount;
-    MatchParameters internal _matchParameters = MatchParameters({stakersBps: 1200, treasuryBps: 500, openRate: 0});
-    mapping(address token => Listing) internal _listings;
-    mapping(uint256 week => mapping(address token => Revenue)) private _revenue;
-
-    constructor(address openToken_, address governance_, address staking_) {
-        if (openToken_ == address(0) || governance_ == address(0)) revert CloudWallet_ZeroAddress();
-        openToken = openToken_;
-        governance = governance_;
-        staking = staking_;
-    }
-
     modifier onlyGovernance() {
-        if (msg.sender != governance) revert CloudWallet_NotAllowed(msg.sender);
+        if (msg.sender != _governance) revert CloudWallet_NotAllowed(msg.sender);
         _;
     }
 
@@ -80,7 +52,7 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
 
         // Effect
         _debit(msg.sender, token, amount);
-        emit Withdrawn(msg.sender, token, to, amount, credits[msg.sender][token]);
+        emit Withdrawn(msg.sender, token, to, amount, _credits[msg.sender][token]);
 
         // Interaction
         IERC20(token).safeTransfer(to, amount);
@@ -99,19 +71,7 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
 
         // Effect
         _credit(account, token, amount);
-        emit Deposited(account, token, msg.sender, amount, credits[account][token]);
-    }
-
-    function _credit(address account, address token, uint256 amount) internal {
-        credits[account][token] += amount;
-    }
-
-    function _debit(address account, address token, uint256 amount) internal {
-        uint256 balance = credits[account][token];
-        if (balance < amount) revert CloudWallet_CreditsTooLow(account, token, balance, amount);
-        unchecked {
-            credits[account][token] = balance - amount;
-        }
+        emit Deposited(account, token, msg.sender, amount, _credits[account][token]);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- budgets
@@ -173,42 +133,6 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
         emit BudgetRevoked(budget, msg.sender);
     }
 
-    /// @dev Whether an account is the key of a budget of this payer. Without the payer's part of the check anyone could open a budget and name a victim.
-    function _isBudgetKey(uint256 budget, address payer, address account) internal view returns (bool) {
-        return budget != 0 && _budgets[budget].payer == payer && _budgets[budget].key == account;
-    }
-
-    /// @dev The key of a budget of this payer, zero when there is none.
-    function _budgetKey(uint256 budget, address payer) internal view returns (address) {
-        return budget != 0 && _budgets[budget].payer == payer ? _budgets[budget].key : address(0);
-    }
-
-    /// @dev Debits a budget and all above it. `jobTotal` is all that was ever locked for the job, this spending included.
-    function _spendBudget(uint256 budget, address payer, address token, uint128 amount, uint256 jobTotal) internal {
-        if (budget == 0) return;
-        Budget storage leaf = _budgets[budget];
-        if (leaf.payer != payer || leaf.token != token) revert CloudWallet_BudgetMismatch(budget, payer, token);
-        if (jobTotal > leaf.perJob) revert CloudWallet_BudgetPerJobTooLow(budget, leaf.perJob, jobTotal);
-        for (uint256 id = budget; id != 0; id = _budgets[id].parent) {
-            Budget storage level = _budgets[id];
-            if (level.isRevoked) revert CloudWallet_BudgetIsRevoked(id);
-            if (block.timestamp >= level.expiresAt) revert CloudWallet_BudgetHasExpired(id, level.expiresAt);
-            if (level.left < amount) revert CloudWallet_BudgetTooLow(id, level.left, amount);
-            unchecked {
-                level.left -= amount;
-            }
-        }
-    }
-
-    /// @dev Gives a refund back to a payer and, revoked or not, to the budget it came from and all above.
-    function _refund(address payer, address token, uint256 budget, uint128 amount) internal {
-        if (amount == 0) return;
-        _credit(payer, token, amount);
-        for (uint256 id = budget; id != 0; id = _budgets[id].parent) {
-            _budgets[id].left += amount;
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------------------------- listings and revenue
 
     /// @inheritdoc ICloudWallet
@@ -216,7 +140,7 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
         if (token == address(0)) revert CloudWallet_ZeroAddress();
         Listing memory old = _listings[token];
         _listings[token] = Listing({usdRate: usdRate, t0Cap: t0Cap});
-        if (token == openToken) _matchParameters.openRate = usdRate;
+        if (token == _openToken) _matchParameters.openRate = usdRate;
         emit ListingSet(token, old.usdRate, usdRate, old.t0Cap, t0Cap);
     }
 
@@ -231,9 +155,20 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ICloudWallet
+    function setPayerTier(address account, uint8 tier, uint40 until) external {
+        // Check
+        if (msg.sender != _staking) revert CloudWallet_NotAllowed(msg.sender);
+
+        // Effect
+        PayerTier memory old = _payerTiers[account];
+        _payerTiers[account] = PayerTier({tier: tier, until: until});
+        emit PayerTierSet(account, old.tier, tier, until);
+    }
+
+    /// @inheritdoc ICloudWallet
     function pullStakersRevenue(uint256 week, address token) external nonReentrant returns (uint256 amount) {
         // Check
-        if (msg.sender != staking) revert CloudWallet_NotAllowed(msg.sender);
+        if (msg.sender != _staking) revert CloudWallet_NotAllowed(msg.sender);
         _requireWeekIsOver(week);
 
         // Effect
@@ -242,7 +177,7 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
         emit StakersRevenuePulled(week, token, amount);
 
         // Interaction
-        if (amount != 0) IERC20(token).safeTransfer(staking, amount);
+        if (amount != 0) IERC20(token).safeTransfer(_staking, amount);
     }
 
     /// @inheritdoc ICloudWallet
@@ -253,16 +188,8 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
         // Effect
         amount = _revenue[week][token].treasury;
         _revenue[week][token].treasury = 0;
-        _credit(governance, token, amount);
+        _credit(_governance, token, amount);
         emit TreasuryRevenuePulled(week, token, amount);
-    }
-
-    /// @dev Books fees to the current week, one slot per week and token.
-    function _bookRevenue(address token, uint256 stakers, uint256 treasury) internal {
-        Revenue storage booked = _revenue[block.timestamp / 1 weeks][token];
-        Revenue memory sum = booked;
-        booked.stakers = sum.stakers + uint128(stakers);
-        booked.treasury = sum.treasury + uint128(treasury);
     }
 
     function _requireWeekIsOver(uint256 week) private view {
@@ -270,6 +197,31 @@ abstract contract CloudWallet is ICloudWallet, ReentrancyGuardTransient {
     }
 
     // --------------------------------------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc ICloudWallet
+    function credits(address account, address token) external view returns (uint256) {
+        return _credits[account][token];
+    }
+
+    /// @inheritdoc ICloudWallet
+    function payerTierOf(address account) external view returns (uint8) {
+        return _payerTier(account);
+    }
+
+    /// @inheritdoc ICloudWallet
+    function governance() external view returns (address) {
+        return _governance;
+    }
+
+    /// @inheritdoc ICloudWallet
+    function staking() external view returns (address) {
+        return _staking;
+    }
+
+    /// @inheritdoc ICloudWallet
+    function openToken() external view returns (address) {
+        return _openToken;
+    }
 
     /// @inheritdoc ICloudWallet
     function budgetOf(uint256 budget) external view returns (Budget memory) {

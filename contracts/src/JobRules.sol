@@ -2,8 +2,9 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {CloudWallet} from "./CloudWallet.sol";
-import {IJobMarket} from "./interfaces/IJobMarket.sol";
+import {WalletRules} from "./WalletRules.sol";
+import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
+import {IJobEvents} from "./interfaces/IJobEvents.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {Ending, JobHash, JobState, Limits, Progress, Rates, Terms, TermsLimits} from "./libraries/JobTerms.sol";
 import {Messages, Order, Result, Voucher} from "./libraries/Messages.sol";
@@ -12,7 +13,7 @@ import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title A job's slot, and the rules every call on it shares
 /// @notice Who may do what until when, which signatures count, and what usage is worth. {JobMarket} has the calls themselves.
-abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
+abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
     using TermsLimits for Limits;
 
     uint256 internal constant MAX_JOB_SECONDS = 30 days;
@@ -40,29 +41,42 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
         Progress progress;
     }
 
-    /// @inheritdoc IJobMarket
-    address public immutable nodeRegistry;
-    /// @inheritdoc IJobMarket
-    address public immutable disputes;
-    /// @inheritdoc IJobMarket
-    uint256 public immutable responseWindowSeconds;
+    address internal immutable _nodeRegistry;
+    address internal immutable _disputes;
+    uint256 internal immutable _responseWindowSeconds;
+
+    /// @notice What the earlier attempts of a rematched job took of what it may have in all.
+    struct Earlier {
+        uint128 paid;
+        uint128 billedSeconds;
+    }
 
     mapping(bytes32 jobId => Slot) internal _jobs;
+    mapping(bytes32 jobId => Earlier) internal _earlier;
+    mapping(bytes32 digest => bool) internal _usedExtensions;
 
-    constructor(address nodeRegistry_, address disputes_, uint256 responseWindowSeconds_) EIP712("OpenGPU", "1") {
-        if (nodeRegistry_ == address(0)) revert CloudWallet_ZeroAddress();
+    constructor(address openToken_, address nodeRegistry_, address governance_, address staking_, address disputes_, uint256 responseWindowSeconds_)
+        WalletRules(openToken_, governance_, staking_)
+        EIP712("OpenGPU", "1")
+    {
+        if (nodeRegistry_ == address(0)) revert ICloudWallet.CloudWallet_ZeroAddress();
         uint256 shortest = block.chainid == 31337 ? 15 seconds : 1 minutes;
         _requireRange("responseWindowSeconds", responseWindowSeconds_, shortest, 1 hours);
-        nodeRegistry = nodeRegistry_;
-        disputes = disputes_;
-        responseWindowSeconds = responseWindowSeconds_;
+        _nodeRegistry = nodeRegistry_;
+        _disputes = disputes_;
+        _responseWindowSeconds = responseWindowSeconds_;
+    }
+
+    /// @dev All that the constructor fixed, in one word: what runs on this storage by delegatecall must have the same.
+    function _wiring() internal view returns (bytes32) {
+        return keccak256(abi.encode(_openToken, _nodeRegistry, _governance, _staking, _disputes, _responseWindowSeconds));
     }
 
     // -------------------------------------------------------------------------------------------------------------------------------- slots
 
-    /// @dev Writes a job's slot for a new state. A closed job keeps no hash.
+    /// @dev Writes a job's slot for a new state. A closed job keeps the hash of what it ended with: its final value and usage are on chain for ever.
     function _enter(Job memory job, JobState state) internal {
-        bytes24 hash = state == JobState.Settled ? bytes24(0) : JobHash.hashOf(job.terms, job.progress);
+        bytes24 hash = JobHash.hashOf(job.terms, job.progress);
         _jobs[job.id] = Slot({hash: hash, state: state, attempt: job.attempt, time: uint48(block.timestamp)});
     }
 
@@ -74,7 +88,8 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
     /// @dev A job in memory. Its slot must have the hash of the given terms and progress and the required state (None: any that is not closed).
     function _load(bytes32 jobId, Terms calldata terms, Progress calldata progress, JobState required) internal view returns (Job memory job) {
         Slot memory slot = _jobs[jobId];
-        if (required == JobState.None ? slot.hash == 0 : slot.state != required) revert JobMarket_StateIs(jobId, slot.state);
+        bool isOpen = slot.state != JobState.None && slot.state < JobState.Settled;
+        if (required == JobState.None ? !isOpen : slot.state != required) revert JobMarket_StateIs(jobId, slot.state);
         job.id = jobId;
         job.state = slot.state;
         job.attempt = slot.attempt;
@@ -87,7 +102,7 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
     // -------------------------------------------------------------------------------------------------------------------------------- checks
 
     function _requireOrder(Order calldata order) internal view {
-        if (order.payer == address(0) || order.signer == address(0)) revert CloudWallet_ZeroAddress();
+        if (order.payer == address(0) || order.signer == address(0)) revert ICloudWallet.CloudWallet_ZeroAddress();
         if (block.timestamp >= order.expiresAt) revert JobMarket_Expired(order.expiresAt);
         _requireRange("maxCost", order.maxCost, 1, type(uint128).max);
         _requireRange("maxSeconds", order.maxSeconds, 1, MAX_JOB_SECONDS);
@@ -95,7 +110,7 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
         _requireRange("minTier", order.minTier, 0, MAX_TIER);
         _requireRange("verifyLevel", order.verifyLevel, 0, MAX_VERIFY_LEVEL);
         _requireRange("maxAttempts", order.maxAttempts, 1, MAX_ATTEMPTS);
-        if (order.verifyLevel == VERIFY_BY_PANEL && disputes == address(0)) revert JobMarket_DisputesMissing();
+        if (order.verifyLevel == VERIFY_BY_PANEL && _disputes == address(0)) revert JobMarket_DisputesMissing();
     }
 
     function _requireT0Cap(address token, uint256 escrow) internal view {
@@ -123,7 +138,7 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
 
     function _requireNode(Job memory job) internal view {
         if (msg.sender == job.terms.operator) return;
-        if (msg.sender != INodeRegistry(nodeRegistry).ownerOf(job.terms.node)) revert JobMarket_NotAllowed(msg.sender);
+        if (msg.sender != INodeRegistry(_nodeRegistry).ownerOf(job.terms.node)) revert JobMarket_NotAllowed(msg.sender);
     }
 
     /// @dev A key's signature, which the key itself need not give when it sends.
@@ -221,11 +236,11 @@ abstract contract JobRules is IJobMarket, CloudWallet, EIP712 {
 
     /// @dev From here on anyone may resolve a report.
     function _responseDeadline(Job memory job) internal view returns (uint256) {
-        return job.progress.reportedAt + responseWindowSeconds;
+        return job.progress.reportedAt + _responseWindowSeconds;
     }
 
-    /// @inheritdoc IJobMarket
-    function jobIdOf(Order calldata order) public view returns (bytes32) {
+    /// @dev The order's EIP-712 digest.
+    function _jobIdOf(Order calldata order) internal view returns (bytes32) {
         return _hashTypedDataV4(Messages.hashOrder(order));
     }
 }

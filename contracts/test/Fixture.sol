@@ -4,15 +4,12 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Test} from "forge-std/Test.sol";
 import {Vm} from "forge-std/Vm.sol";
-import {ICloudWallet} from "../src/interfaces/ICloudWallet.sol";
-import {IJobMarket} from "../src/interfaces/IJobMarket.sol";
+import {ICloudverse} from "../src/interfaces/ICloudverse.sol";
+import {IJobEvents} from "../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Progress, Settlement, Terms} from "../src/libraries/JobTerms.sol";
 import {Bid, Extend, Order, Result, Voucher} from "../src/libraries/Messages.sol";
 import {MessagesHarness} from "./vectors/MessagesHarness.sol";
-
-/// @notice What the deployed contract can do, in one interface.
-interface ICloudverse is ICloudWallet, IJobMarket {}
 
 /// @notice A token anyone may mint.
 interface IMintable is IERC20 {
@@ -62,8 +59,10 @@ abstract contract Fixture is Test {
         open = IERC20(vm.deployCode("OpenToken.sol:OpenToken", abi.encode(address(this))));
         usdc = IMintable(vm.deployCode("TestStablecoin.sol:TestStablecoin"));
         uint256 nonce = vm.getNonce(address(this));
-        address registryAddress = vm.computeCreateAddress(address(this), nonce + 1);
-        cloud = ICloudverse(vm.deployCode("Cloudverse.sol:Cloudverse", abi.encode(open, registryAddress, governance, staking, disputes, WINDOW)));
+        address registryAddress = vm.computeCreateAddress(address(this), nonce + 2);
+        bytes memory wiring = abi.encode(open, registryAddress, governance, staking, disputes, WINDOW);
+        address recovery = vm.deployCode("JobRecovery.sol:JobRecovery", wiring);
+        cloud = ICloudverse(vm.deployCode("Cloudverse.sol:Cloudverse", abi.encodePacked(wiring, abi.encode(recovery))));
         registry = INodeRegistry(vm.deployCode("NodeRegistry.sol:NodeRegistry", abi.encode(open, cloud, governance)));
         assertEq(address(registry), registryAddress);
 
@@ -275,32 +274,34 @@ abstract contract Fixture is Test {
     }
 
     function _apply(bytes32 topic, bytes memory data) private {
-        if (topic == IJobMarket.Matched.selector) {
+        if (topic == IJobEvents.Matched.selector) {
             terms = abi.decode(data, (Terms));
             delete progress;
-        } else if (topic == IJobMarket.Rematched.selector) {
+        } else if (topic == IJobEvents.Rematched.selector) {
             (terms, progress) = abi.decode(data, (Terms, Progress));
-        } else if (topic == IJobMarket.Extended.selector) {
+        } else if (topic == IJobEvents.Extended.selector) {
             (,, terms) = abi.decode(data, (uint128, uint32, Terms));
-        } else if (topic == IJobMarket.Collected.selector) {
+        } else if (topic == IJobEvents.Collected.selector) {
             _applyCollected(data);
-        } else if (topic == IJobMarket.FaultReported.selector) {
+        } else if (topic == IJobEvents.FaultReported.selector) {
             (,, progress) = abi.decode(data, (address, Voucher, Progress));
-        } else if (topic == IJobMarket.FaultAnswered.selector) {
+        } else if (topic == IJobEvents.FaultAnswered.selector) {
             (,, progress) = abi.decode(data, (bool, Voucher, Progress));
-        } else if (topic == IJobMarket.FaultContested.selector) {
+        } else if (topic == IJobEvents.FaultContested.selector) {
             progress = abi.decode(data, (Progress));
-        } else if (topic == IJobMarket.ResultSubmitted.selector) {
+        } else if (topic == IJobEvents.ResultSubmitted.selector) {
             (,, progress) = abi.decode(data, (bytes32, Result, Progress));
-        } else if (topic == IJobMarket.Faulted.selector) {
+        } else if (topic == IJobEvents.Faulted.selector) {
             (, makeGood) = abi.decode(data, (uint256, uint256));
-        } else if (topic == IJobMarket.Interrupted.selector) {
+        } else if (topic == IJobEvents.Interrupted.selector) {
             (settlement, progress) = abi.decode(data, (Settlement, Progress));
             _addParts();
-        } else if (topic == IJobMarket.Settled.selector) {
+        } else if (topic == IJobEvents.Settled.selector) {
             settlement = abi.decode(data, (Settlement));
             _addParts();
-        } else if (topic == IJobMarket.Closed.selector) {
+            (progress.value, progress.billedMillis) = (settlement.value, settlement.billedMillis);
+            (progress.declared, progress.reportedAt, progress.reportableFrom) = (0, 0, 0);
+        } else if (topic == IJobEvents.Closed.selector) {
             refunded += abi.decode(data, (uint128));
         }
     }

@@ -56,6 +56,9 @@ interface ICloudWallet {
     /// @notice A finished week's treasury part became credits of the treasury.
     event TreasuryRevenuePulled(uint256 indexed week, address indexed token, uint256 amount);
 
+    /// @notice The staking contract said what an account's stake is worth as a payer, good until the lock ends.
+    event PayerTierSet(address indexed account, uint8 oldTier, uint8 tier, uint40 until);
+
     /// @notice The token is not listed, so nothing new may depend on it.
     error CloudWallet_TokenNotListed(address token);
     /// @notice The account has fewer credits than asked.
@@ -138,6 +141,12 @@ interface ICloudWallet {
     /// @param treasuryBps At most 500.
     function setFees(uint16 stakersBps, uint16 treasuryBps) external;
 
+    /// @notice Notes a payer's tier for new matches. By the staking contract.
+    /// @param account The payer.
+    /// @param tier 0..4.
+    /// @param until First second at which it no longer counts: the end of the lock, before which a stake's weight cannot fall.
+    function setPayerTier(address account, uint8 tier, uint40 until) external;
+
     /// @notice Sends a finished week's stakers' part to the staking contract. By the staking contract.
     /// @param week Unix time divided by 604,800, rounded down.
     /// @param token Token of the fees.
@@ -152,6 +161,9 @@ interface ICloudWallet {
 
     /// @notice Credits of an account that are not locked, base units.
     function credits(address account, address token) external view returns (uint256);
+
+    /// @notice A payer's tier as new matches see it, 0..4.
+    function payerTierOf(address account) external view returns (uint8);
 
     /// @notice A budget as it stands.
     function budgetOf(uint256 budget) external view returns (Budget memory);

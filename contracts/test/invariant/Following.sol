@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Progress, Settlement, Terms} from "../../src/libraries/JobTerms.sol";
 import {Result, Voucher} from "../../src/libraries/Messages.sol";
@@ -88,36 +88,36 @@ abstract contract Following is World {
 
     function _followJob(Job storage job, Vm.Log memory log) private {
         bytes32 topic = log.topics[0];
-        if (topic == IJobMarket.Matched.selector) {
+        if (topic == IJobEvents.Matched.selector) {
             job.terms = abi.decode(log.data, (Terms));
             _spend(job, job.terms.escrow);
             _attempt(job, JobState.None);
-        } else if (topic == IJobMarket.Rematched.selector) {
+        } else if (topic == IJobEvents.Rematched.selector) {
             (job.terms, job.progress) = abi.decode(log.data, (Terms, Progress));
             _rule(job.terms.escrow == job.locked - job.paid - job.refunded, "rematchHasWhatIsLeft");
             _attempt(job, JobState.Interrupted);
-        } else if (topic == IJobMarket.Extended.selector) {
+        } else if (topic == IJobEvents.Extended.selector) {
             uint128 addCost;
             uint32 addSeconds;
             (addCost, addSeconds, job.terms) = abi.decode(log.data, (uint128, uint32, Terms));
             job.addedSeconds += addSeconds;
             _spend(job, addCost);
-        } else if (topic == IJobMarket.Collected.selector) {
+        } else if (topic == IJobEvents.Collected.selector) {
             _collected(job, log.data);
-        } else if (topic == IJobMarket.FaultReported.selector) {
+        } else if (topic == IJobEvents.FaultReported.selector) {
             (, job.declared, job.progress) = abi.decode(log.data, (address, Voucher, Progress));
             _rule(job.declared.seq != 0 || keccak256(abi.encode(job.declared)) == keccak256(new bytes(320)), "noneIsEmpty");
             _move(job, JobState.Matched, JobState.Reported);
-        } else if (topic == IJobMarket.FaultAnswered.selector) {
+        } else if (topic == IJobEvents.FaultAnswered.selector) {
             _answered(job, log.data);
-        } else if (topic == IJobMarket.FaultContested.selector) {
+        } else if (topic == IJobEvents.FaultContested.selector) {
             job.progress = abi.decode(log.data, (Progress));
             delete job.declared;
             _move(job, JobState.Reported, JobState.Matched);
-        } else if (topic == IJobMarket.ResultSubmitted.selector) {
+        } else if (topic == IJobEvents.ResultSubmitted.selector) {
             (, job.submitted, job.progress) = abi.decode(log.data, (bytes32, Result, Progress));
             _move(job, JobState.Matched, JobState.Submitted);
-        } else if (topic == IJobMarket.Faulted.selector) {
+        } else if (topic == IJobEvents.Faulted.selector) {
             (, uint256 makeGood) = abi.decode(log.data, (uint256, uint256));
             creditsInBooks[job.terms.payer][address(open)] += makeGood;
         } else {
@@ -126,7 +126,7 @@ abstract contract Following is World {
     }
 
     function _followEnd(Job storage job, bytes32 topic, bytes memory data) private {
-        if (topic == IJobMarket.Interrupted.selector) {
+        if (topic == IJobEvents.Interrupted.selector) {
             Settlement memory s;
             Progress memory progress;
             (s, progress) = abi.decode(data, (Settlement, Progress));
@@ -136,14 +136,16 @@ abstract contract Following is World {
             job.progress = progress;
             job.usedMillis += s.billedMillis;
             _leave(job, JobState.Interrupted);
-        } else if (topic == IJobMarket.Settled.selector) {
+        } else if (topic == IJobEvents.Settled.selector) {
             Settlement memory s = abi.decode(data, (Settlement));
             if (job.state == JobState.Interrupted) job.usedMillis -= job.progress.billedMillis; // settled after all: counted again below
             _ended(job, s);
             job.usedMillis += s.billedMillis;
             _rule(job.usedMillis <= (uint256(job.order.maxSeconds) + job.addedSeconds) * 1000, "usageWithinMaxSeconds");
+            (job.progress.value, job.progress.billedMillis) = (s.value, s.billedMillis);
+            (job.progress.declared, job.progress.reportedAt, job.progress.reportableFrom) = (0, 0, 0);
             _refunded(job, s.refunded);
-        } else if (topic == IJobMarket.Closed.selector) {
+        } else if (topic == IJobEvents.Closed.selector) {
             _rule(job.state == JobState.Interrupted, "statesMoveAlongTheTable");
             _refunded(job, abi.decode(data, (uint128)));
         }

@@ -159,7 +159,7 @@ abstract contract Handlers is Following {
             uint16 stakers = uint16(_at(seed, 0) % 1501);
             _call("setFees", governance, address(cloud), abi.encodeCall(cloud.setFees, (stakers, uint16(_at(seed, 1) % 501))));
         } else if (seed & 3 == 1) {
-            staking.set(payers[_at(seed, 0) % PAYERS], uint8(_at(seed, 1) % 5));
+            staking.set(cloud, payers[_at(seed, 0) % PAYERS], uint8(_at(seed, 1) % 5));
             _count("setTier");
         } else {
             uint256 t = _at(seed, 0) % TOKENS;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 /// @title Tokens, wallets and a staking contract that do not behave like the ones people test with
@@ -155,11 +156,9 @@ contract Wallet {
     }
 }
 
-/// @notice What the market asks a staking contract, settable.
+/// @notice What the market hears from a staking contract, settable.
 contract Tiers {
-    mapping(address account => uint8) public tierOf;
-
-    function set(address account, uint8 tier) external {
-        tierOf[account] = tier;
+    function set(ICloudWallet cloud, address account, uint8 tier) external {
+        cloud.setPayerTier(account, tier, type(uint40).max);
     }
 }

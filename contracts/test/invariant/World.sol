@@ -4,13 +4,11 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Test} from "forge-std/Test.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {ICloudverse} from "../../src/interfaces/ICloudverse.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Limits, Progress, Rates, Terms} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Messages, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Answer, Odd, OddToken, Reenterer, Tiers, Wallet} from "./Odd.sol";
-
-interface ICloud is ICloudWallet, IJobMarket {}
 
 /// @title The network the actors act in, and the books kept beside it
 /// @notice Contracts, tokens and accounts; signing; the ghost state every handler writes and every invariant compares with the chain.
@@ -59,7 +57,7 @@ abstract contract World is Test {
         uint256 madeGood;
     }
 
-    ICloud public cloud;
+    ICloudverse public cloud;
     INodeRegistry public registry;
     IERC20 internal open;
     address[] public tokens; // USDC, OPEN, no-return, blocklist, hook
@@ -144,8 +142,10 @@ abstract contract World is Test {
         falseToken = new OddToken(Odd.False);
         staking = new Tiers();
         address disputes = address(new Tiers());
-        address registryAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        cloud = ICloud(vm.deployCode("Cloudverse.sol:Cloudverse", abi.encode(open, registryAt, governance, staking, disputes, WINDOW)));
+        address registryAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
+        bytes memory wiring = abi.encode(open, registryAt, governance, staking, disputes, WINDOW);
+        address recovery = vm.deployCode("JobRecovery.sol:JobRecovery", wiring);
+        cloud = ICloudverse(vm.deployCode("Cloudverse.sol:Cloudverse", abi.encodePacked(wiring, abi.encode(recovery))));
         registry = INodeRegistry(vm.deployCode("NodeRegistry.sol:NodeRegistry", abi.encode(open, cloud, governance)));
         require(address(registry) == registryAt, "registry address");
         reenterer = new Reenterer(address(cloud));

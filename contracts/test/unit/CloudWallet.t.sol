@@ -5,12 +5,14 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {Vm} from "forge-std/Vm.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
-import {Ending} from "../../src/libraries/JobTerms.sol";
+import {Rates, TermsRates, Ending} from "../../src/libraries/JobTerms.sol";
 import {FalseToken, FeeToken, HookToken, NoReturnToken} from "../Doubles.sol";
 import {Fixture} from "../Fixture.sol";
 
 /// @title Deposits, withdrawals, budgets, listings and revenue: see CloudWallet.tree
 contract CloudWalletTest is Fixture {
+    using TermsRates for Rates;
+
     Vm.Wallet private holder = vm.createWallet("holder");
 
     // ------------------------------------------------------------------------------------------------------------------------------- credits
@@ -250,7 +252,7 @@ contract CloudWalletTest is Fixture {
     }
 
     function test_OnlyStakingPullsTheStakersPart() public {
-        address staking = address(new TierZeroStaking());
+        address staking = makeAddr("staking");
         _deploy(staking, address(0));
         _match();
         vm.warp(block.timestamp + 100);
@@ -265,6 +267,31 @@ contract CloudWalletTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(ICloudWallet.CloudWallet_WeekNotOver.selector, week + 1));
         cloud.pullStakersRevenue(week + 1, address(usdc));
         assertEq(usdc.balanceOf(staking), 12_000);
+    }
+
+    // ---------------------------------------------------------------------------------------------------------------------------- payer tiers
+
+    function test_RevertWhen_AnotherThanStakingSetsATier() public {
+        vm.expectRevert(abi.encodeWithSelector(ICloudWallet.CloudWallet_NotAllowed.selector, address(this)));
+        cloud.setPayerTier(payer.addr, 4, type(uint40).max);
+    }
+
+    function test_APayersTierCountsUntilItsLockEnds() public {
+        address staking = makeAddr("staking");
+        _deploy(staking, address(0));
+        uint40 until = uint40(block.timestamp + 14 days);
+        vm.expectEmit();
+        emit ICloudWallet.PayerTierSet(payer.addr, 0, 3, until);
+        vm.prank(staking);
+        cloud.setPayerTier(payer.addr, 3, until);
+        vm.warp(until - 1);
+        assertEq(cloud.payerTierOf(payer.addr), 3);
+        _match();
+        assertEq(terms.rates.discountBps(), 150);
+        vm.warp(until);
+        assertEq(cloud.payerTierOf(payer.addr), 0);
+        _match();
+        assertEq(terms.rates.discountBps(), 0);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- helpers
@@ -294,12 +321,5 @@ contract CloudWalletTest is Fixture {
         bytes32 structHash = keccak256(abi.encode(typehash, holder.addr, address(cloud), amount, nonce, type(uint256).max));
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", IERC20Permit(address(usdc)).DOMAIN_SEPARATOR(), structHash));
         return vm.sign(holder.privateKey, digest);
-    }
-}
-
-/// @notice A staking contract in which everyone has tier 0.
-contract TierZeroStaking {
-    function tierOf(address) external pure returns (uint8) {
-        return 0;
     }
 }

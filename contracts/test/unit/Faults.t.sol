@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, JobState, Progress} from "../../src/libraries/JobTerms.sol";
 import {Order, Voucher} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
@@ -18,7 +18,7 @@ contract FaultsTest is Fixture {
         _match();
         uint256 deadline = block.timestamp + 300;
         vm.warp(deadline - 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlineNotReached.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlineNotReached.selector, deadline));
         vm.prank(signer.addr);
         cloud.reportFault(jobId, terms, progress, _none(), "", "");
         vm.warp(deadline);
@@ -38,7 +38,7 @@ contract FaultsTest is Fixture {
     function test_ThePayerMayReportAndNobodyElse() public {
         _match();
         vm.warp(block.timestamp + 300);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, operator.addr));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, operator.addr));
         vm.prank(operator.addr);
         cloud.reportFault(jobId, terms, progress, _none(), "", "");
         vm.prank(payer.addr);
@@ -53,7 +53,7 @@ contract FaultsTest is Fixture {
         Progress memory expected = progress;
         expected.reportedAt = uint64(block.timestamp);
         vm.expectEmit(address(cloud));
-        emit IJobMarket.FaultReported(jobId, node, payer.addr, signer.addr, _none(), expected);
+        emit IJobEvents.FaultReported(jobId, node, payer.addr, signer.addr, _none(), expected);
         _report(_unsignedNone());
     }
 
@@ -63,10 +63,10 @@ contract FaultsTest is Fixture {
         _collect(_voucher(2, 200_000));
         Voucher memory v = _voucher(1, 100_000);
         bytes memory operatorSig = _signVoucher(operator, v);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_ValueBelowCollected.selector, 100_000, 200_000));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_ValueBelowCollected.selector, 100_000, 200_000));
         vm.prank(signer.addr);
         cloud.reportFault(jobId, terms, progress, v, operatorSig, "");
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_ValueBelowCollected.selector, 0, 200_000));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_ValueBelowCollected.selector, 0, 200_000));
         vm.prank(signer.addr);
         cloud.reportFault(jobId, terms, progress, _none(), "", "");
     }
@@ -75,7 +75,7 @@ contract FaultsTest is Fixture {
         _match();
         uint256 deadline = block.timestamp + 300 + 2 * 7200 + 1 days;
         vm.warp(deadline);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlinePassed.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
         vm.prank(signer.addr);
         cloud.reportFault(jobId, terms, progress, _none(), "", "");
     }
@@ -95,7 +95,7 @@ contract FaultsTest is Fixture {
         Voucher memory v = _voucher(1, 1000);
         bytes memory operatorSig = _signVoucher(operator, v);
         vm.warp(reportableFrom - 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlineNotReached.selector, reportableFrom));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlineNotReached.selector, reportableFrom));
         vm.prank(signer.addr);
         cloud.reportFault(jobId, terms, progress, v, operatorSig, "");
         vm.warp(reportableFrom);
@@ -127,7 +127,7 @@ contract FaultsTest is Fixture {
         Voucher memory same = _voucher(3, 60_000);
         bytes memory operatorSig = _signVoucher(operator, same);
         bytes memory signerSig = _signVoucher(signer, same);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_VoucherNotNewer.selector, 3, 3));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_VoucherNotNewer.selector, 3, 3));
         cloud.answerFault(jobId, terms, progress, shown, same, operatorSig, signerSig);
     }
 
@@ -139,11 +139,11 @@ contract FaultsTest is Fixture {
         Voucher memory newer = _voucher(4, 60_000);
         bytes memory operatorSig = _signVoucher(operator, newer);
         bytes memory signerSig = _signVoucher(signer, newer);
-        vm.expectPartialRevert(IJobMarket.JobMarket_NotTheDeclared.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_NotTheDeclared.selector);
         cloud.answerFault(jobId, terms, progress, _none(), newer, operatorSig, signerSig);
         shown.billedMillis += 1;
         vm.warp(block.timestamp + WINDOW);
-        vm.expectPartialRevert(IJobMarket.JobMarket_NotTheDeclared.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_NotTheDeclared.selector);
         cloud.resolveFault(jobId, terms, progress, shown);
     }
 
@@ -156,9 +156,9 @@ contract FaultsTest is Fixture {
         Voucher memory v = _voucher(1, 1000);
         bytes memory operatorSig = _signVoucher(operator, v);
         bytes memory signerSig = _signVoucher(signer, v);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlinePassed.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
         cloud.answerFault(jobId, terms, progress, _none(), v, operatorSig, signerSig);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlinePassed.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
         vm.prank(operator.addr);
         cloud.contest(jobId, terms, progress, _none(), v, "", signerSig);
     }
@@ -169,7 +169,7 @@ contract FaultsTest is Fixture {
         _report(_none());
         uint256 deadline = block.timestamp + WINDOW;
         vm.warp(deadline - 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlineNotReached.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlineNotReached.selector, deadline));
         cloud.resolveFault(jobId, terms, progress, _none());
     }
 
@@ -309,7 +309,7 @@ contract FaultsTest is Fixture {
         _match();
         vm.warp(block.timestamp + 300);
         _report(_none());
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, stranger));
         vm.prank(stranger);
         cloud.contest(jobId, terms, progress, _none(), _none(), "", "");
         vm.prank(owner);

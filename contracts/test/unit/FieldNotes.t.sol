@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
@@ -117,7 +117,7 @@ contract FieldNotesTest is Fixture {
         Order memory o = order;
         Bid memory b = _bid(o, node);
         bytes memory sig = _sign(operator, hashes.hashBid(b));
-        vm.expectPartialRevert(IJobMarket.JobMarket_StateIs.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_StateIs.selector);
         vm.prank(payer.addr);
         cloud.matchOrder(o, "", b, sig);
         vm.warp(block.timestamp + 100);
@@ -125,12 +125,12 @@ contract FieldNotesTest is Fixture {
         _collect(v);
         bytes memory operatorSig = _signVoucher(operator, v);
         bytes memory signerSig = _signVoucher(signer, v);
-        vm.expectPartialRevert(IJobMarket.JobMarket_ValueBelowCollected.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_ValueBelowCollected.selector);
         cloud.collect(terms, progress, v, operatorSig, signerSig);
         Result memory r = _result(20_000, Ending.Completed);
         _settle(r);
         signerSig = _signApprove(signer, r, 4);
-        vm.expectPartialRevert(IJobMarket.JobMarket_StateIs.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_StateIs.selector);
         vm.prank(operator.addr);
         cloud.settle(terms, progress, r, "", 4, signerSig);
         assertEq(partsPaid, 20_000);

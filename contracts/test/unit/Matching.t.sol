@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, TermsLimits, TermsRates} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Order, Result} from "../../src/libraries/Messages.sol";
@@ -61,13 +61,13 @@ contract MatchingTest is Fixture {
 
     function test_RevertWhen_ANodeClaimsAnOrderThatIsNotClaimable() public {
         Order memory o = _order();
-        _matchReverts(operator.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, operator.addr));
+        _matchReverts(operator.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, operator.addr));
     }
 
     function test_RevertWhen_TheOrderIsMatchedTwice() public {
         _match();
         Order memory o = order;
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Matched));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Matched));
     }
 
     function test_RevertWhen_ThePayerIsZero() public {
@@ -85,7 +85,7 @@ contract MatchingTest is Fixture {
     function test_RevertWhen_TheOrderHasExpired() public {
         Order memory o = _order();
         o.expiresAt = uint64(block.timestamp);
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_Expired.selector, block.timestamp));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_Expired.selector, block.timestamp));
     }
 
     function test_RevertWhen_ANumberOfTheOrderIsOutOfRange() public {
@@ -102,7 +102,7 @@ contract MatchingTest is Fixture {
             if (i == 8) o.maxAttempts = 5;
             Bid memory b = _bid(o, node);
             bytes memory sig = _sign(operator, hashes.hashBid(b));
-            vm.expectPartialRevert(IJobMarket.JobMarket_OutOfRange.selector);
+            vm.expectPartialRevert(IJobEvents.JobMarket_OutOfRange.selector);
             vm.prank(payer.addr);
             cloud.matchOrder(o, "", b, sig);
         }
@@ -111,7 +111,7 @@ contract MatchingTest is Fixture {
     function test_RevertWhen_V2HasNoDisputesContract() public {
         Order memory o = _order();
         o.verifyLevel = 2;
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_DisputesMissing.selector));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_DisputesMissing.selector));
     }
 
     function test_V1AndV3Match() public {
@@ -128,41 +128,41 @@ contract MatchingTest is Fixture {
         Order memory o = _order();
         Bid memory b = _bid(o, node);
         b.jobId = keccak256("another");
-        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobMarket.JobMarket_WrongJob.selector, cloud.jobIdOf(o), b.jobId, 1));
+        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobEvents.JobMarket_WrongJob.selector, cloud.jobIdOf(o), b.jobId, 1));
     }
 
     function test_RevertWhen_TheBidHasExpired() public {
         Order memory o = _order();
         Bid memory b = _bid(o, node);
         b.expiresAt = uint64(block.timestamp);
-        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobMarket.JobMarket_Expired.selector, block.timestamp));
+        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobEvents.JobMarket_Expired.selector, block.timestamp));
     }
 
     function test_RevertWhen_TheBidIsAboveACeiling() public {
         Order memory o = _order();
         Bid memory b = _bid(o, node);
         b.computePerHour = PRICE + 1;
-        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobMarket.JobMarket_PriceAboveCeiling.selector, PRICE + 1, PRICE));
+        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobEvents.JobMarket_PriceAboveCeiling.selector, PRICE + 1, PRICE));
         b = _bid(o, node);
         b.egressPerGiB = 1e6 + 1;
-        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobMarket.JobMarket_EgressPriceAboveCeiling.selector, 1e6 + 1, 1e6));
+        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobEvents.JobMarket_EgressPriceAboveCeiling.selector, 1e6 + 1, 1e6));
         b = _bid(o, node);
         b.readyWithinSeconds = 601;
-        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobMarket.JobMarket_ReadyTooLate.selector, 601, 600));
+        _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobEvents.JobMarket_ReadyTooLate.selector, 601, 600));
     }
 
     function test_RevertWhen_TheBidIsAboveTheNodesListPrice() public {
         vm.prank(owner);
         registry.setListPrice(node, 3_599_999);
         Order memory o = _order();
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_PriceAboveListPrice.selector, 3_600_000, 3_599_999));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_PriceAboveListPrice.selector, 3_600_000, 3_599_999));
     }
 
     function test_RevertWhen_TheNodeNeverSetAListPrice() public {
         vm.prank(owner);
         uint256 fresh = registry.register(operator.addr, keccak256("hardware"), "RTX 4090");
         Order memory o = _order();
-        _matchReverts(payer.addr, o, _bid(o, fresh), abi.encodeWithSelector(IJobMarket.JobMarket_PriceAboveListPrice.selector, 3_600_000, 0));
+        _matchReverts(payer.addr, o, _bid(o, fresh), abi.encodeWithSelector(IJobEvents.JobMarket_PriceAboveListPrice.selector, 3_600_000, 0));
     }
 
     function test_RevertWhen_TheTokenIsNotListed() public {
@@ -175,14 +175,14 @@ contract MatchingTest is Fixture {
     function test_RevertWhen_TheTierIsTooLow() public {
         Order memory o = _order();
         o.minTier = 1;
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_TierTooLow.selector, 0, 1));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_TierTooLow.selector, 0, 1));
     }
 
     function test_RevertWhen_TheEscrowIsAboveTheT0Cap() public {
         Order memory o = _order();
         o.maxCost = USDC_T0_CAP + 1;
         _matchReverts(
-            payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_EscrowAboveT0Cap.selector, USDC_T0_CAP + 1, USDC_T0_CAP)
+            payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_EscrowAboveT0Cap.selector, USDC_T0_CAP + 1, USDC_T0_CAP)
         );
         o = _order();
         o.maxCost = USDC_T0_CAP;
@@ -216,14 +216,14 @@ contract MatchingTest is Fixture {
         vm.prank(owner);
         registry.setUser(node, other.addr, type(uint64).max);
         Order memory o = _order();
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, other.addr));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, other.addr));
     }
 
     function test_RevertWhen_TheOperatorsTimeIsOver() public {
         vm.prank(owner);
         registry.setUser(node, operator.addr, uint64(block.timestamp - 1));
         Order memory o = _order();
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, address(0)));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, address(0)));
     }
 
     function test_PayeeAndOperatorStayInTheTermsWhenTheOwnerChangesThem() public {
@@ -247,19 +247,19 @@ contract MatchingTest is Fixture {
         vm.prank(payer.addr);
         cloud.cancelOrder(o);
         bytes32 id = cloud.jobIdOf(o);
-        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, id, JobState.Cancelled));
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, id, JobState.Cancelled));
     }
 
     function test_RevertWhen_AMatchedOrderIsCancelled() public {
         _match();
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Matched));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Matched));
         vm.prank(payer.addr);
         cloud.cancelOrder(order);
     }
 
     function test_RevertWhen_SomebodyElseCancels() public {
         Order memory o = _order();
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, signer.addr));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, signer.addr));
         vm.prank(signer.addr);
         cloud.cancelOrder(o);
     }
@@ -282,21 +282,21 @@ contract MatchingTest is Fixture {
     function test_RevertWhen_TheSameOwnersNodeRematches() public {
         _interruptedByHardwareFault();
         uint256 sibling = _register(owner, other.addr);
-        _rematchReverts(signer.addr, sibling, other, abi.encodeWithSelector(IJobMarket.JobMarket_OwnerHadAttempt.selector, owner));
+        _rematchReverts(signer.addr, sibling, other, abi.encodeWithSelector(IJobEvents.JobMarket_OwnerHadAttempt.selector, owner));
     }
 
     function test_RevertWhen_RematchComesAfterAnHour() public {
         uint256 second = _interruptedByHardwareFault();
         uint256 deadline = block.timestamp + 1 hours;
         vm.warp(deadline);
-        _rematchReverts(signer.addr, second, other, abi.encodeWithSelector(IJobMarket.JobMarket_DeadlinePassed.selector, deadline));
+        _rematchReverts(signer.addr, second, other, abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
         vm.warp(deadline - 1);
         _rematchOn(second, other);
     }
 
     function test_RevertWhen_AStrangerRematches() public {
         uint256 second = _interruptedByHardwareFault();
-        _rematchReverts(stranger, second, other, abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, stranger));
+        _rematchReverts(stranger, second, other, abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, stranger));
     }
 
     function test_AnyoneRematchesAClaimableOrder() public {
@@ -315,7 +315,7 @@ contract MatchingTest is Fixture {
     function test_RevertWhen_AJobThatRunsIsRematched() public {
         _match();
         uint256 second = _register(stranger, other.addr);
-        _rematchReverts(signer.addr, second, other, abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Matched));
+        _rematchReverts(signer.addr, second, other, abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Matched));
     }
 
     function test_FourAttemptsAreTheLastAndEarlierOwnersStayExcluded() public {
@@ -352,7 +352,7 @@ contract MatchingTest is Fixture {
         _match();
         Extend memory ext = Extend(jobId, 1e5, 100, 1);
         _extend(ext, payer, "");
-        _extend(ext, payer, abi.encodeWithSelector(IJobMarket.JobMarket_ExtensionUsed.selector, _digest(hashes.hashExtend(ext))));
+        _extend(ext, payer, abi.encodeWithSelector(IJobEvents.JobMarket_ExtensionUsed.selector, _digest(hashes.hashExtend(ext))));
         ext.salt = 2;
         _extend(ext, payer, "");
         assertEq(terms.escrow, ESCROW + 2e5);
@@ -360,7 +360,7 @@ contract MatchingTest is Fixture {
 
     function test_RevertWhen_TheSignerExtends() public {
         _match();
-        _extend(Extend(jobId, 1e6, 100, 1), signer, abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, payer.addr));
+        _extend(Extend(jobId, 1e6, 100, 1), signer, abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
     }
 
     function test_RevertWhen_TheOperatorDidNotAgreeToExtend() public {
@@ -368,7 +368,7 @@ contract MatchingTest is Fixture {
         Extend memory ext = Extend(jobId, 1e6, 100, 1);
         bytes memory payerSig = _sign(payer, hashes.hashExtend(ext));
         bytes memory operatorSig = _sign(other, hashes.hashExtend(ext));
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, operator.addr));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr));
         cloud.extend(terms, progress, ext, payerSig, operatorSig);
     }
 
@@ -377,12 +377,12 @@ contract MatchingTest is Fixture {
         _extend(
             Extend(jobId, 0, 30 days - 7200 + 1, 1),
             payer,
-            abi.encodeWithSelector(IJobMarket.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
+            abi.encodeWithSelector(IJobEvents.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
         );
         _extend(
             Extend(jobId, USDC_T0_CAP - ESCROW + 1, 0, 1),
             payer,
-            abi.encodeWithSelector(IJobMarket.JobMarket_EscrowAboveT0Cap.selector, USDC_T0_CAP + 1, USDC_T0_CAP)
+            abi.encodeWithSelector(IJobEvents.JobMarket_EscrowAboveT0Cap.selector, USDC_T0_CAP + 1, USDC_T0_CAP)
         );
     }
 
@@ -411,7 +411,7 @@ contract MatchingTest is Fixture {
             Extend(jobId, 0, 101, 1),
             payer,
             third,
-            abi.encodeWithSelector(IJobMarket.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
+            abi.encodeWithSelector(IJobEvents.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
         );
         _extendBy(Extend(jobId, 0, 100, 2), payer, third, "");
     }
@@ -420,7 +420,7 @@ contract MatchingTest is Fixture {
         _match();
         uint256 deadline = block.timestamp + 300 + 2 * 7200 + 1 days;
         vm.warp(deadline);
-        _extend(Extend(jobId, 1, 1, 1), payer, abi.encodeWithSelector(IJobMarket.JobMarket_DeadlinePassed.selector, deadline));
+        _extend(Extend(jobId, 1, 1, 1), payer, abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- budgets
@@ -502,9 +502,9 @@ contract MatchingTest is Fixture {
         Order memory o = _order();
         o.budget = budget;
         o.signer = stranger;
-        _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, payer.addr));
+        _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
         o.claimable = true;
-        _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, payer.addr));
+        _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- helpers

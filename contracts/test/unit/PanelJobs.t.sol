@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
 import {Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
@@ -19,7 +19,7 @@ contract PanelJobsTest is Fixture {
         Voucher memory v = _voucher(1, 50_000);
         bytes memory operatorSig = _signVoucher(operator, v);
         bytes memory signerSig = _signVoucher(signer, v);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_VerifyLevelIs.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_VerifyLevelIs.selector, 2));
         cloud.collect(terms, progress, v, operatorSig, signerSig);
     }
 
@@ -32,11 +32,11 @@ contract PanelJobsTest is Fixture {
         assertEq(partsPaid, 0);
         uint256 deadline = block.timestamp + 24 hours;
         vm.warp(deadline - 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlineNotReached.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlineNotReached.selector, deadline));
         cloud.finalize(terms, progress, r);
         vm.warp(deadline);
         Result memory other = _result(60_000, Ending.Completed);
-        vm.expectPartialRevert(IJobMarket.JobMarket_NotTheDeclared.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_NotTheDeclared.selector);
         cloud.finalize(terms, progress, other);
         cloud.finalize(terms, progress, r);
         _sync();
@@ -64,7 +64,7 @@ contract PanelJobsTest is Fixture {
         _assertState(JobState.Matched);
         assertEq(partsPaid, 0);
         bytes memory operatorSig = _signVoucher(operator, v);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlineNotReached.selector, type(uint64).max));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlineNotReached.selector, type(uint64).max));
         vm.prank(signer.addr);
         cloud.reportFault(jobId, terms, progress, v, operatorSig, "");
     }

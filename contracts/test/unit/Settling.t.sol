@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Terms} from "../../src/libraries/JobTerms.sol";
 import {Order, Result, Voucher} from "../../src/libraries/Messages.sol";
@@ -110,12 +110,12 @@ contract SettlingTest is Fixture {
         bytes memory operatorSig = _signResult(operator, r);
         bytes memory signerSig = _signApprove(signer, r, 4);
         _settle(r);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Interrupted));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Interrupted));
         vm.prank(stranger);
         cloud.settle(terms, progress, r, operatorSig, 4, signerSig);
         r.billedMillis = 70_000;
         signerSig = _signApprove(signer, r, 4);
-        _settleReverts(r, signerSig, abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Interrupted));
+        _settleReverts(r, signerSig, abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Interrupted));
         _assertState(JobState.Interrupted);
     }
 
@@ -147,7 +147,7 @@ contract SettlingTest is Fixture {
         vm.warp(block.timestamp + 100);
         Result memory r = _result(60_000, Ending.Completed);
         bytes memory signerSig = _signApprove(signer, r, 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, signer.addr));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr));
         vm.prank(operator.addr);
         cloud.settle(terms, progress, r, "", 5, signerSig);
     }
@@ -156,7 +156,7 @@ contract SettlingTest is Fixture {
         _match();
         Result memory r = _result(0, Ending.Completed);
         bytes memory signerSig = _signApprove(signer, r, 6);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_OutOfRange.selector, bytes32("rating"), 6, 0, 5));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_OutOfRange.selector, bytes32("rating"), 6, 0, 5));
         vm.prank(operator.addr);
         cloud.settle(terms, progress, r, "", 6, signerSig);
     }
@@ -165,21 +165,21 @@ contract SettlingTest is Fixture {
         _match();
         vm.warp(block.timestamp + 100);
         Result memory r = _result(60_000, Ending.Completed);
-        _settleReverts(r, _signApprove(operator, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, signer.addr));
+        _settleReverts(r, _signApprove(operator, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr));
     }
 
     function test_RevertWhen_AResultClaimsMoreThanTheTimeSinceTheMatch() public {
         _match();
         vm.warp(block.timestamp + 100);
         Result memory r = _result(100_001, Ending.Completed);
-        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_UsageAboveLimit.selector, 100_001, 100_000));
+        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_UsageAboveLimit.selector, 100_001, 100_000));
     }
 
     function test_RevertWhen_AResultClaimsMoreThanMaxSeconds() public {
         _match();
         vm.warp(block.timestamp + 8000);
         Result memory r = _result(7_200_001, Ending.Completed);
-        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_UsageAboveLimit.selector, 7_200_001, 7_200_000));
+        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_UsageAboveLimit.selector, 7_200_001, 7_200_000));
     }
 
     function test_RevertWhen_TheOutcomeIsUnknown() public {
@@ -188,7 +188,7 @@ contract SettlingTest is Fixture {
             Result memory r = _result(0, Ending.Completed);
             r.outcome = i == 0 ? 0 : 5;
             _settleReverts(
-                r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_OutOfRange.selector, bytes32("outcome"), r.outcome, 1, 4)
+                r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_OutOfRange.selector, bytes32("outcome"), r.outcome, 1, 4)
             );
         }
     }
@@ -197,7 +197,7 @@ contract SettlingTest is Fixture {
         _match();
         Result memory r = _result(0, Ending.Completed);
         r.attempt = 2;
-        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_WrongJob.selector, jobId, jobId, 2));
+        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_WrongJob.selector, jobId, jobId, 2));
     }
 
     function test_RevertWhen_TheTermsAreNotTheJobs() public {
@@ -206,7 +206,7 @@ contract SettlingTest is Fixture {
         bytes memory signerSig = _signApprove(signer, r, 4);
         Terms memory forged = terms;
         forged.payee = stranger;
-        vm.expectPartialRevert(IJobMarket.JobMarket_TermsMismatch.selector);
+        vm.expectPartialRevert(IJobEvents.JobMarket_TermsMismatch.selector);
         vm.prank(operator.addr);
         cloud.settle(forged, progress, r, "", 4, signerSig);
     }
@@ -217,7 +217,7 @@ contract SettlingTest is Fixture {
         Result memory r = _result(60_000, Ending.Completed);
         _settle(r);
         uint256 earned = cloud.credits(owner, address(usdc));
-        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Settled));
+        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Settled));
         assertEq(cloud.credits(owner, address(usdc)), earned);
     }
 
@@ -244,7 +244,7 @@ contract SettlingTest is Fixture {
         vm.warp(block.timestamp + 1000);
         Voucher memory v = _voucher(1, 300_000);
         _collect(v);
-        _collectReverts(v, abi.encodeWithSelector(IJobMarket.JobMarket_ValueBelowCollected.selector, 300_000, 300_000));
+        _collectReverts(v, abi.encodeWithSelector(IJobEvents.JobMarket_ValueBelowCollected.selector, 300_000, 300_000));
     }
 
     function test_RevertWhen_AResultIsBelowWhatWasCollected() public {
@@ -252,7 +252,7 @@ contract SettlingTest is Fixture {
         vm.warp(block.timestamp + 1000);
         _collect(_voucher(1, 300_000));
         Result memory r = _result(299_999, Ending.Completed);
-        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobMarket.JobMarket_ValueBelowCollected.selector, 299_999, 300_000));
+        _settleReverts(r, _signApprove(signer, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_ValueBelowCollected.selector, 299_999, 300_000));
     }
 
     function test_AVouchersMillisCountOnlyUpToNow() public {
@@ -279,10 +279,10 @@ contract SettlingTest is Fixture {
         vm.warp(block.timestamp + 1000);
         Voucher memory v = _voucher(1, 300_000);
         v.durableMillis = 300_001;
-        _collectReverts(v, abi.encodeWithSelector(IJobMarket.JobMarket_DurableAboveCumulative.selector));
+        _collectReverts(v, abi.encodeWithSelector(IJobEvents.JobMarket_DurableAboveCumulative.selector));
         v = _voucher(1, 300_000);
         v.durableEgressBytes = 1;
-        _collectReverts(v, abi.encodeWithSelector(IJobMarket.JobMarket_DurableAboveCumulative.selector));
+        _collectReverts(v, abi.encodeWithSelector(IJobEvents.JobMarket_DurableAboveCumulative.selector));
     }
 
     function test_RevertWhen_AVoucherIsOfAnotherAttempt() public {
@@ -290,7 +290,7 @@ contract SettlingTest is Fixture {
         vm.warp(block.timestamp + 1000);
         Voucher memory v = _voucher(1, 300_000);
         v.attempt = 2;
-        _collectReverts(v, abi.encodeWithSelector(IJobMarket.JobMarket_WrongJob.selector, jobId, jobId, 2));
+        _collectReverts(v, abi.encodeWithSelector(IJobEvents.JobMarket_WrongJob.selector, jobId, jobId, 2));
     }
 
     function test_RevertWhen_AVoucherLacksASignature() public {
@@ -299,9 +299,9 @@ contract SettlingTest is Fixture {
         Voucher memory v = _voucher(1, 300_000);
         bytes memory operatorSig = _signVoucher(operator, v);
         bytes memory signerSig = _signVoucher(signer, v);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, signer.addr));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr));
         cloud.collect(terms, progress, v, operatorSig, "");
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, operator.addr));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr));
         cloud.collect(terms, progress, v, "", signerSig);
     }
 
@@ -309,7 +309,7 @@ contract SettlingTest is Fixture {
         _match();
         uint256 deadline = _lastDeadline();
         vm.warp(deadline);
-        _collectReverts(_voucher(1, 300_000), abi.encodeWithSelector(IJobMarket.JobMarket_DeadlinePassed.selector, deadline));
+        _collectReverts(_voucher(1, 300_000), abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
     }
 
     // -------------------------------------------------------------------------------------------------------------------------------- submit
@@ -355,10 +355,10 @@ contract SettlingTest is Fixture {
         Result memory r = _result(700_001, Ending.Completed);
         Voucher memory v = _voucher(7, 700_000);
         bytes memory signerSig = _signVoucher(signer, v);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_TotalsDiffer.selector));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_TotalsDiffer.selector));
         vm.prank(operator.addr);
         cloud.submit(terms, progress, r, v, "", signerSig);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_TotalsDiffer.selector));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_TotalsDiffer.selector));
         vm.prank(operator.addr);
         cloud.submit(terms, progress, r, _none(), "", "");
     }
@@ -366,7 +366,7 @@ contract SettlingTest is Fixture {
     function test_TheOwnerMaySubmitAndAStrangerMayNot() public {
         _match();
         Result memory r = _result(0, Ending.Completed);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, stranger));
         vm.prank(stranger);
         cloud.submit(terms, progress, r, _none(), "", "");
         vm.prank(owner);
@@ -430,7 +430,7 @@ contract SettlingTest is Fixture {
         _match();
         uint256 deadline = _lastDeadline();
         vm.warp(deadline - 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_DeadlineNotReached.selector, deadline));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlineNotReached.selector, deadline));
         cloud.expire(jobId, terms, progress, _none(), "", "");
     }
 
@@ -442,7 +442,7 @@ contract SettlingTest is Fixture {
         _settle(_result(60_000, Ending.HardwareFault));
         uint256 deadline = block.timestamp + 1 hours;
         vm.warp(deadline - 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_NotAllowed.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_NotAllowed.selector, stranger));
         vm.prank(stranger);
         cloud.close(jobId, terms, progress);
         vm.warp(deadline);
@@ -455,7 +455,7 @@ contract SettlingTest is Fixture {
 
     function test_RevertWhen_ARunningJobIsClosed() public {
         _match();
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_StateIs.selector, jobId, JobState.Matched));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_StateIs.selector, jobId, JobState.Matched));
         vm.prank(payer.addr);
         cloud.close(jobId, terms, progress);
     }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
-import {IJobMarket} from "../../src/interfaces/IJobMarket.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
 import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {BadWallet, Wallet} from "../Doubles.sol";
@@ -45,7 +45,7 @@ contract SignaturesTest is Fixture {
         for (uint256 bit = 0; bit < 512; ++bit) {
             bytes memory flipped = bytes.concat(signerSig);
             flipped[bit / 8] ^= bytes1(uint8(1 << (bit % 8)));
-            vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, signer.addr));
+            vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr));
             cloud.collect(terms, progress, v, operatorSig, flipped);
         }
     }
@@ -112,7 +112,7 @@ contract SignaturesTest is Fixture {
             Bid memory b = _bid(o, node);
             bytes memory sig = _sign(operator, hashes.hashBid(b));
             bytes memory orderSig = _sign(payer, hashes.hashOrder(o));
-            vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, wallet));
+            vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, wallet));
             vm.prank(signer.addr);
             uint256 gasBefore = gasleft();
             cloud.matchOrder(o, orderSig, b, sig);
@@ -129,7 +129,7 @@ contract SignaturesTest is Fixture {
         Result memory r = _result(1000, Ending.Completed);
         bytes32 digest = _digest(hashes.hashApprove(_digest(hashes.hashResult(r)), 4));
         (uint8 v, bytes32 x, bytes32 s) = vm.sign(signer.privateKey, digest);
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, address(wallet)));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, address(wallet)));
         vm.prank(operator.addr);
         cloud.settle(terms, progress, r, "", 4, abi.encodePacked(x, s, v));
     }
@@ -147,7 +147,7 @@ contract SignaturesTest is Fixture {
     function _matchWithReverts(Order memory o, bytes memory orderSig) private {
         Bid memory b = _bid(o, node);
         bytes memory sig = _sign(operator, hashes.hashBid(b));
-        vm.expectRevert(abi.encodeWithSelector(IJobMarket.JobMarket_SignatureInvalid.selector, o.payer));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, o.payer));
         vm.prank(signer.addr);
         cloud.matchOrder(o, orderSig, b, sig);
     }
