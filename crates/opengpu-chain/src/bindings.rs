@@ -20,6 +20,7 @@ alloy::sol!(
     NodeRegistry,
     "../../contracts/abi/NodeRegistry.json"
 );
+alloy::sol!(JobRecovery, "../../contracts/abi/JobRecovery.json");
 alloy::sol!(
     #[sol(rpc)]
     OpenToken,

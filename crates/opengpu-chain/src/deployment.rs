@@ -14,7 +14,7 @@ use opengpu_core::money::Amount;
 use opengpu_core::sign::SecretKey;
 use opengpu_core::{Address, U256};
 
-use crate::bindings::{Cloudverse, NodeRegistry, OpenToken, TestStablecoin};
+use crate::bindings::{Cloudverse, JobRecovery, NodeRegistry, OpenToken, TestStablecoin};
 use crate::client::ChainClient;
 use crate::convert::malformed;
 use crate::error::ChainError;
@@ -89,7 +89,23 @@ pub async fn deploy(config: &DeployConfig, deployer: SecretKey) -> Result<Networ
     client
         .create(NodeRegistry::BYTECODE.clone(), registry, contracts.node_registry)
         .await?;
+    let wiring = JobRecovery::constructorCall {
+        openToken_: contracts.open_token,
+        nodeRegistry_: contracts.node_registry,
+        governance_: account,
+        staking_: Address::ZERO,
+        disputes_: Address::ZERO,
+        responseWindowSeconds_: U256::from(config.response_window_seconds),
+    };
+    let nonce = client
+        .provider()
+        .get_transaction_count(account)
+        .await
+        .map_err(|error| client.transport(error))?;
+    let recovery = account.create(nonce);
+    client.create(JobRecovery::BYTECODE.clone(), wiring, recovery).await?;
     let cloudverse = Cloudverse::constructorCall {
+        recovery_: recovery,
         openToken_: contracts.open_token,
         nodeRegistry_: contracts.node_registry,
         governance_: account,
@@ -151,13 +167,13 @@ async fn plan(config: &DeployConfig, deployer: Address) -> Result<Network, Chain
     let mut tokens = vec![token("OPEN", deployer.create(nonce), 18)];
     if config.chain_id == ChainId::LOCAL {
         // After OPEN, the registry, Cloudverse and OPEN's listing.
-        tokens.push(token("USDC", deployer.create(nonce + 4), 6));
+        tokens.push(token("USDC", deployer.create(nonce + 5), 6));
     }
     Ok(Network {
         contracts: Contracts {
             open_token: deployer.create(nonce),
             node_registry: deployer.create(nonce + 1),
-            cloudverse: deployer.create(nonce + 2),
+            cloudverse: deployer.create(nonce + 3),
             tokens,
         },
         ..unplaced

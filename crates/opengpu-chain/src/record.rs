@@ -113,6 +113,12 @@ impl JobRecord {
                 self.ending = settlement.ending;
                 self.add_paid([settlement.node_part, settlement.stakers_part, settlement.treasury_part]);
                 self.add_refunded(settlement.refunded);
+                self.progress = Progress {
+                    value: settlement.value,
+                    billed_millis: settlement.usage.billed_millis,
+                    earlier_owners: self.progress.earlier_owners,
+                    ..Progress::default()
+                };
                 self.close(envelope);
             }
             ChainEvent::Closed { refunded, .. } => {

@@ -62,6 +62,8 @@ pub struct Timing {
     pub approval_grace_seconds: u64,
     /// The soonest the node promises READY after a match, in seconds.
     pub ready_within_seconds: u32,
+    /// Seconds that a co-signed result waits for others, so that one transaction settles them all. 0: those that wait anyway.
+    pub settle_gather_seconds: u32,
 }
 
 impl Timing {
@@ -73,12 +75,14 @@ impl Timing {
                 confirmations: 3,
                 approval_grace_seconds: 20,
                 ready_within_seconds: 600,
+                settle_gather_seconds: 0,
             }
         } else {
             Self {
                 confirmations: 12,
                 approval_grace_seconds: 600,
                 ready_within_seconds: 600,
+                settle_gather_seconds: 0,
             }
         }
     }

@@ -30,6 +30,7 @@ pub mod ports;
 pub mod reactor;
 pub mod runtime;
 mod server;
+mod settling;
 pub mod shim;
 mod start;
 

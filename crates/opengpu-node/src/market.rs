@@ -1,5 +1,7 @@
 //! The chain's door with the real chain behind it: `opengpu-chain`'s client and follower in the words of [`crate::ports`].
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use opengpu_chain::client::ChainClient;
 use opengpu_chain::error::{ChainError, Remedy};
@@ -13,20 +15,28 @@ use opengpu_core::wire::{ApprovedResult, SignedVoucher};
 
 use crate::bidder::{Listing, Standing};
 use crate::ports::{Batch, Chain, ChainEvent, ChainFault, ChainFeed, ChainNews, Cursor, EarlierAttempt, Position};
+use crate::settling::Settling;
 
 /// The market's contracts, as one node sees and uses them.
 #[derive(Debug, Clone)]
 pub struct Market {
     client: ChainClient,
+    settling: Settling,
     node: NodeId,
     operator: Address,
 }
 
 impl Market {
-    /// The market as `node`, whose operator's key `client` was connected with.
+    /// The market as `node`, whose operator's key `client` was connected with. Results gather for `gather` before they are settled
+    /// together. Call it within a runtime.
     #[must_use]
-    pub fn new(client: ChainClient, node: NodeId, operator: Address) -> Self {
-        Self { client, node, operator }
+    pub fn new(client: ChainClient, node: NodeId, operator: Address, gather: Duration) -> Self {
+        Self {
+            settling: Settling::start(client.clone(), gather),
+            client,
+            node,
+            operator,
+        }
     }
 }
 
@@ -82,8 +92,7 @@ impl Chain for Market {
     }
 
     async fn settle(&self, at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault> {
-        self.client.ensure_settled(&at.terms, &at.progress, approved).await?;
-        Ok(())
+        self.settling.settle(at, approved).await
     }
 
     async fn submit(

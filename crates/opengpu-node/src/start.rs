@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use opengpu_chain::client::ChainClient;
@@ -96,7 +97,12 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<Boun
     let cursor = load_cursor(&cursor_file(&config.data_dir));
     let world = World {
         runtime: open_runtime(config.runtime, &config.data_dir).await?,
-        chain: Arc::new(Market::new(client.clone(), config.node_id, operator)),
+        chain: Arc::new(Market::new(
+            client.clone(),
+            config.node_id,
+            operator,
+            Duration::from_secs(u64::from(config.timing.settle_gather_seconds)),
+        )),
         feed: Box::new(MarketFeed::new(client, cursor)),
         gateways: gateways?,
         response_window_millis: response_window_seconds * 1000,

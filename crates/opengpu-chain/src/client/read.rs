@@ -45,7 +45,7 @@ pub struct JobOnChain {
     pub attempt: u8,
     /// Unix second at which the state was entered.
     pub entered_at: u64,
-    /// Of its terms and progress; zero once closed. See [`opengpu_core::job::Terms::hash_with`].
+    /// Of its terms and progress; once closed, of those it ended with. See [`opengpu_core::job::Terms::hash_with`].
     pub hash: JobHash,
 }
 

@@ -144,17 +144,8 @@ impl ChainClient {
         progress: &Progress,
         approved: &ApprovedResult,
     ) -> Result<Sent, ChainError> {
-        let request = self
-            .cloudverse()
-            .settle(
-                convert::terms(terms)?,
-                convert::progress(progress),
-                convert::result(&approved.result),
-                convert::signature(approved.operator_signature, terms.operator, self.account()),
-                approved.approve.rating,
-                convert::signature(approved.signer_signature, terms.signer, self.account()),
-            )
-            .into_transaction_request();
+        let call = self.settle_call(terms, progress, approved)?;
+        let request = self.cloudverse().call_builder(&call).into_transaction_request();
         self.send(request).await
     }
 

@@ -1,6 +1,7 @@
 //! A job from match to settlement, to the base unit.
 
 use opengpu_chain::Ensured;
+use opengpu_chain::transactions::ToSettle;
 use opengpu_core::U256;
 use opengpu_core::job::{Ending, JobState};
 use opengpu_core::money::Amount;
@@ -206,4 +207,54 @@ async fn stale_progress_is_refused_by_name() {
         .await
         .unwrap_err();
     assert!(error.is_revert("JobMarket_TermsMismatch"), "{error}");
+}
+
+#[tokio::test]
+async fn a_batch_settles_what_it_can_in_one_transaction_and_says_why_the_rest_was_skipped() {
+    let world = World::start().await;
+    let mut jobs = Vec::new();
+    for salt in 100..104 {
+        jobs.push(world.matched(salt).await.1);
+    }
+    world.payer.advance_time(150).await.unwrap();
+    let mut records = Vec::new();
+    for job in &jobs {
+        records.push(world.record(*job).await);
+    }
+    let mut approved: Vec<_> = jobs.iter().map(|job| world.approved(*job, 100_000)).collect();
+    approved[2].signer_signature = approved[1].signer_signature;
+    let results: Vec<ToSettle<'_>> = records
+        .iter()
+        .zip(&approved)
+        .map(|(record, approved)| ToSettle {
+            terms: &record.terms,
+            progress: &record.progress,
+            approved,
+        })
+        .collect();
+    let outcomes = world.operator.settle_many(&results).await.unwrap();
+    let transactions: std::collections::BTreeSet<_> = outcomes.iter().flatten().map(|sent| sent.transaction).collect();
+    assert_eq!(
+        (
+            outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
+            transactions.len()
+        ),
+        (3, 1)
+    );
+    let skipped = outcomes[2].as_ref().unwrap_err();
+    assert!(skipped.is_revert("JobMarket_SignatureInvalid"), "{skipped}");
+    for (index, job) in jobs.iter().enumerate() {
+        let expected = if index == 2 {
+            JobState::Matched
+        } else {
+            JobState::Settled
+        };
+        assert_eq!(world.record(*job).await.state, expected);
+    }
+    assert_eq!(world.credits(2).await, 3 * 83_000);
+
+    // The same once more: each is skipped, nobody is paid twice.
+    let again = world.operator.settle_many(&results).await.unwrap();
+    assert!(again.iter().all(Result::is_err), "{again:?}");
+    assert_eq!(world.credits(2).await, 3 * 83_000);
 }

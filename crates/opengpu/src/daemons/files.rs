@@ -12,7 +12,7 @@ use opengpu_node::bidder::{Capacity, PriceList};
 use opengpu_node::config::{NodeConfig, RuntimeChoice, Timing};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{OrFail, Outcome};
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::network::{LocalNetwork, LocalState};
 use crate::session::parse_url;
 
@@ -27,6 +27,9 @@ const LOCAL_PRICES: PriceList = PriceList {
 const FALLBACK_MEMORY_BYTES: u64 = 4 << 30;
 /// Disk a local node offers, bytes: above any job on a developer's machine; a full disk is found out when it happens.
 const LOCAL_DISK_BYTES: u64 = 64 << 30;
+
+/// Half of the day that a job has after its time is up: a result that waits longer could come too late.
+const MOST_GATHER_SECONDS: u32 = 12 * 3600;
 
 /// `__chain --config FILE`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +102,9 @@ pub(crate) struct NodeFile {
     pub(crate) prices: PriceList,
     /// What of the machine it offers.
     pub(crate) capacity: Capacity,
+    /// Seconds that a co-signed result waits for others, so that one transaction settles up to a hundred of them. At most 12 hours.
+    #[serde(default)]
+    pub(crate) settle_gather_seconds: u32,
 }
 
 impl NodeFile {
@@ -119,12 +125,20 @@ impl NodeFile {
                 memory_bytes: machine_memory_bytes() / 4 * 3,
                 disk_bytes: LOCAL_DISK_BYTES,
             },
+            settle_gather_seconds: 0,
         }
     }
 
     /// What the node takes.
     pub(crate) fn config(self, operator_key: SecretKey) -> Outcome<NodeConfig> {
         let network = load_network(&self.deployment)?;
+        if self.settle_gather_seconds > MOST_GATHER_SECONDS {
+            return Err(Failure::usage(format_args!(
+                "settle-gather-seconds is {}, above {MOST_GATHER_SECONDS}",
+                self.settle_gather_seconds
+            ))
+            .hint("a job must be settled within a day of its end: gather for less"));
+        }
         Ok(NodeConfig {
             listen: self.listen,
             data_dir: self.data_dir,
@@ -139,7 +153,10 @@ impl NodeFile {
             prices: self.prices,
             capacity: self.capacity,
             runtime: self.runtime,
-            timing: Timing::of(network.chain_id),
+            timing: Timing {
+                settle_gather_seconds: self.settle_gather_seconds,
+                ..Timing::of(network.chain_id)
+            },
             network,
         })
     }
