@@ -1,11 +1,15 @@
 //! The command line: what can be said, nothing about what it does.
 
+mod node;
+mod stake;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+pub(crate) use node::{BondChange, Node, NodeChoice, PriceChange};
+pub(crate) use stake::{Claim, Extend, Lock, Stake, Unlock, Whose};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
@@ -77,7 +81,10 @@ pub(crate) enum Command {
     /// Run a gateway
     #[command(subcommand)]
     Gateway(Gateway),
-    /// Run a node
+    /// Stake OPEN: revenue share, votes, discount
+    #[command(subcommand)]
+    Stake(Stake),
+    /// Run a node, and see to its standing on chain
     #[command(subcommand)]
     Node(Node),
     /// Keep the local network's chain node running
@@ -278,12 +285,6 @@ pub(crate) struct Transfer {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Gateway {
     /// Serve until SIGTERM
-    Start(Config),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Node {
-    /// Work until SIGTERM; running jobs go on without the daemon
     Start(Config),
 }
 

@@ -4,10 +4,12 @@ mod demo;
 mod down;
 mod jobs;
 mod logs;
+mod node;
 mod pack_image;
 mod ps;
 mod receipt;
 mod run;
+mod stake;
 mod status;
 mod stop;
 mod up;
@@ -42,7 +44,9 @@ pub(crate) async fn dispatch(context: Context, command: Command) -> Outcome {
         Command::Receipt(args) => receipt::receipt(&context, &args).await,
         Command::Wallet(args) => wallet::wallet(&context, &args).await,
         Command::Gateway(Gateway::Start(args)) => daemons::run_gateway(&args.config).await,
+        Command::Stake(args) => stake::stake(&context, &args).await,
         Command::Node(Node::Start(args)) => daemons::run_node(&args.config).await,
+        Command::Node(args) => node::node(&context, &args).await,
         Command::Chain(args) => daemons::run_chain(&args.config).await,
         Command::PackImage(args) => pack_image::pack_image(&args),
     }

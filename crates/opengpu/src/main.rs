@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Node};
 use crate::cmd::Context;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::home::Home;
@@ -67,7 +67,7 @@ fn run(cli: Cli) -> Outcome {
 
 /// Daemons log what they do; commands only what is asked for. `RUST_LOG` overrides both.
 fn log_to_stderr(cli: &Cli) {
-    let is_daemon = matches!(cli.command, Command::Gateway(_) | Command::Node(_) | Command::Chain(_));
+    let is_daemon = matches!(cli.command, Command::Gateway(_) | Command::Node(Node::Start(_)) | Command::Chain(_));
     let level = match (is_daemon, cli.global.verbose) {
         (false, 0) => "off",
         (true, 0) | (false, 1) => "info",

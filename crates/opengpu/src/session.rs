@@ -142,6 +142,15 @@ impl Session {
         Self::with_profile(home, Profile::choose(home, global)?).await
     }
 
+    /// The same, on the local network with the key of one of its roles unless the environment names a key.
+    pub(crate) async fn open_as(home: &Home, global: &Global, role: &str) -> Outcome<Self> {
+        let mut profile = Profile::choose(home, global)?;
+        if profile.name == LOCAL && environment_key().is_none() {
+            profile.key = LocalNetwork::of(home).key(role);
+        }
+        Self::with_profile(home, profile).await
+    }
+
     /// The same for a profile already chosen.
     pub(crate) async fn with_profile(home: &Home, profile: Profile) -> Outcome<Self> {
         let files = profile.key.clone();

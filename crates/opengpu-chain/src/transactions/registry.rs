@@ -99,6 +99,15 @@ impl ChainClient {
             .await
     }
 
+    /// Raises a node to the tier that its record, age and bond have earned. By anyone.
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`]: `NodeRegistry_NotPromotable`.
+    pub async fn promote_node(&self, node: NodeId) -> Result<Sent, ChainError> {
+        self.send(self.registry().promote(node.0).into_transaction_request())
+            .await
+    }
+
     /// Asks for a part of the bond back, replacing an earlier request; 0 drops it. By the owner.
     ///
     /// # Errors

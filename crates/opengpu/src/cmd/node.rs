@@ -1,0 +1,267 @@
+//! `opengpu node show|promote|bond|unbond|price|drain|resume`: a node's standing on chain. Running its daemon is in `daemons`.
+
+use opengpu_chain::{NodeOnChain, NodeRecord};
+use opengpu_core::Address;
+use opengpu_core::ids::NodeId;
+use opengpu_core::money::Amount;
+use serde::Serialize;
+
+use super::Context;
+use crate::args::{BondChange, Node, NodeChoice, PriceChange};
+use crate::failure::{Failure, Outcome};
+use crate::network::LocalNetwork;
+use crate::output::{print_json, print_line, table};
+use crate::session::{Session, chain_failure};
+
+/// Digits of a price in USD after the point: the registry counts millionths.
+const USD_DECIMALS: u8 = 6;
+
+/// What `node show` prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    node: NodeId,
+    owner: Address,
+    operator: Address,
+    gpu_model: String,
+    tier: u8,
+    /// Millionths of a USD per hour.
+    list_price: u64,
+    pending_list_price: u64,
+    /// Unix seconds, 0: none is pending.
+    list_price_from: u64,
+    is_draining: bool,
+    is_suspended: bool,
+    /// Base units of OPEN.
+    bond: Amount,
+    unbonding: Amount,
+    unbonds_at: u64,
+    record: Record,
+}
+
+/// What tiers are computed from.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    closed: u32,
+    successes: u32,
+    fails: u32,
+    neutrals: u32,
+    counted: u32,
+    earned_usd_micros: u64,
+    since: u32,
+}
+
+/// All but `start`, which is a daemon.
+pub(crate) async fn node(context: &Context, command: &Node) -> Outcome {
+    let session = Session::open_as(&context.home, &context.global, "owner").await?;
+    match command {
+        Node::Start(_) => Err(Failure::error("a daemon is started elsewhere")),
+        Node::Show(choice) => show(context, &session, choice).await,
+        Node::Promote(choice) => promote(context, &session, choice).await,
+        Node::Bond(change) => bond(context, &session, change).await,
+        Node::Unbond(change) => unbond(context, &session, change).await,
+        Node::Price(change) => price(context, &session, change).await,
+        Node::Drain(choice) => {
+            let node = chosen(context, choice.node)?;
+            session.chain.drain(node).await.map_err(owner_failure)?;
+            told(context, node, "takes no new jobs", serde_json::json!({ "isDraining": true }))
+        }
+        Node::Resume(choice) => {
+            let node = chosen(context, choice.node)?;
+            session.chain.resume(node).await.map_err(owner_failure)?;
+            told(context, node, "takes new jobs", serde_json::json!({ "isDraining": false }))
+        }
+    }
+}
+
+/// The node that is meant: the one named, else the local network's.
+fn chosen(context: &Context, named: Option<NodeId>) -> Outcome<NodeId> {
+    if let Some(node) = named {
+        return Ok(node);
+    }
+    let local = LocalNetwork::of(&context.home).state()?;
+    local
+        .map(|state| state.node)
+        .ok_or_else(|| Failure::usage("no node is named").hint("give its id, the number of its NFT"))
+}
+
+async fn show(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
+    let node = chosen(context, choice.node)?;
+    let found = session.node(node).await?;
+    let record = session.chain.node_record(node).await.map_err(chain_failure)?;
+    if context.global.json {
+        return print_json(&shown(node, &found, record));
+    }
+    let (_, open) = session.token("OPEN")?;
+    let state = match (found.is_suspended, found.is_draining) {
+        (true, _) => "suspended after three unanswered faults; `opengpu node resume`",
+        (_, true) => "draining",
+        _ => "takes jobs",
+    };
+    let mut rows = vec![
+        ["owner".to_owned(), found.owner.to_string()],
+        ["operator".to_owned(), found.operator.to_string()],
+        ["hardware".to_owned(), found.gpu_model.clone()],
+        ["state".to_owned(), state.to_owned()],
+        ["tier".to_owned(), format!("T{}", found.tier)],
+        ["list price".to_owned(), format!("{} USD/h", usd(found.list_price))],
+        ["bond".to_owned(), open.show(found.bond)],
+        [
+            "jobs".to_owned(),
+            format!(
+                "{} closed: {} good, {} failed, {} undecided",
+                record.closed, record.successes, record.fails, record.neutrals
+            ),
+        ],
+        [
+            "counted".to_owned(),
+            format!("{} worth {} USD", record.counted, usd(record.earned_usd_micros)),
+        ],
+    ];
+    if found.list_price_from != 0 {
+        let text = format!("{} USD/h at unix second {}", usd(found.pending_list_price), found.list_price_from);
+        rows.insert(6, ["price to come".to_owned(), text]);
+    }
+    if found.unbonding != Amount::ZERO {
+        let text = format!("{} from unix second {}", open.show(found.unbonding), found.unbonds_at);
+        rows.push(["asked back".to_owned(), text]);
+    }
+    print_line(&format!("node {node} on {}", session.profile.name))?;
+    print_line(&table(["", ""], rows))
+}
+
+fn shown(node: NodeId, found: &NodeOnChain, record: NodeRecord) -> Shown {
+    Shown {
+        node,
+        owner: found.owner,
+        operator: found.operator,
+        gpu_model: found.gpu_model.clone(),
+        tier: found.tier,
+        list_price: found.list_price,
+        pending_list_price: found.pending_list_price,
+        list_price_from: found.list_price_from,
+        is_draining: found.is_draining,
+        is_suspended: found.is_suspended,
+        bond: found.bond,
+        unbonding: found.unbonding,
+        unbonds_at: found.unbonds_at,
+        record: Record {
+            closed: record.closed,
+            successes: record.successes,
+            fails: record.fails,
+            neutrals: record.neutrals,
+            counted: record.counted,
+            earned_usd_micros: record.earned_usd_micros,
+            since: record.since,
+        },
+    }
+}
+
+async fn promote(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
+    let node = chosen(context, choice.node)?;
+    let before = session.node(node).await?.tier;
+    session.chain.promote_node(node).await.map_err(|error| {
+        if error.is_revert("NodeRegistry_NotPromotable") {
+            chain_failure(error).hint(format_args!(
+                "`opengpu node show {node}` has its record; the gates are in docs/protocol.md, section 7"
+            ))
+        } else {
+            chain_failure(error)
+        }
+    })?;
+    let tier = session.node(node).await?.tier;
+    told(
+        context,
+        node,
+        &format!("rose from T{before} to T{tier}"),
+        serde_json::json!({ "oldTier": before, "tier": tier }),
+    )
+}
+
+async fn bond(context: &Context, session: &Session, change: &BondChange) -> Outcome {
+    let node = chosen(context, change.node)?;
+    let (_, open) = session.token("OPEN")?;
+    let amount = open.parse(&change.amount)?;
+    if amount == Amount::ZERO {
+        return Err(Failure::usage("AMOUNT is 0").hint("for example `opengpu node bond 10000`"));
+    }
+    session.chain.bond(node, amount).await.map_err(chain_failure)?;
+    let bond = session.node(node).await?.bond;
+    let text = format!("has a bond of {}", open.show(bond));
+    told(context, node, &text, serde_json::json!({ "bond": bond }))
+}
+
+async fn unbond(context: &Context, session: &Session, change: &BondChange) -> Outcome {
+    let node = chosen(context, change.node)?;
+    let (_, open) = session.token("OPEN")?;
+    let amount = open.parse(&change.amount)?;
+    let now = session.now().await?;
+    let standing = session.node(node).await?;
+    let is_mature = standing.unbonding != Amount::ZERO && now >= standing.unbonds_at;
+    if is_mature && amount == standing.unbonding {
+        let to = session.payer();
+        session.chain.withdraw_unbonded(node, to).await.map_err(owner_failure)?;
+        let bond = session.node(node).await?.bond;
+        let text = format!("gave {} back; its bond is {}", open.show(amount), open.show(bond));
+        return told(context, node, &text, serde_json::json!({ "bond": bond, "unbonding": "0" }));
+    }
+    session.chain.request_unbond(node, amount).await.map_err(owner_failure)?;
+    let standing = session.node(node).await?;
+    let text = if amount == Amount::ZERO {
+        "asks for nothing back".to_owned()
+    } else {
+        format!(
+            "asks for {} back; the same command takes it from unix second {} on, for seven days",
+            open.show(amount),
+            standing.unbonds_at
+        )
+    };
+    let json = serde_json::json!({ "bond": standing.bond, "unbonding": amount, "unbondsAt": standing.unbonds_at });
+    told(context, node, &text, json)
+}
+
+async fn price(context: &Context, session: &Session, change: &PriceChange) -> Outcome {
+    let node = chosen(context, change.node)?;
+    let micros = Amount::parse_units(&change.usd, USD_DECIMALS)
+        .ok()
+        .and_then(|micros| u64::try_from(micros.0).ok())
+        .ok_or_else(|| {
+            Failure::usage(format_args!("USD is `{}`, not a price", change.usd)).hint("for example `opengpu node price 1.25`")
+        })?;
+    session.chain.set_list_price(node, micros).await.map_err(owner_failure)?;
+    let found = session.node(node).await?;
+    let text = match found.list_price_from {
+        0 => format!("may bid up to {} USD/h", usd(found.list_price)),
+        from => format!(
+            "may bid up to {} USD/h, and up to {} USD/h from unix second {from} on",
+            usd(found.list_price),
+            usd(found.pending_list_price)
+        ),
+    };
+    let json = serde_json::json!({
+        "listPrice": found.list_price, "pendingListPrice": found.pending_list_price, "listPriceFrom": found.list_price_from,
+    });
+    told(context, node, &text, json)
+}
+
+fn usd(micros: u64) -> String {
+    Amount(u128::from(micros)).format_units(USD_DECIMALS)
+}
+
+fn told(context: &Context, node: NodeId, text: &str, mut json: serde_json::Value) -> Outcome {
+    if context.global.json {
+        json["node"] = serde_json::json!(node);
+        return print_json(&json);
+    }
+    print_line(&format!("node {node} {text}"))
+}
+
+/// Only the owner may; say so instead of naming an error.
+fn owner_failure(error: opengpu_chain::ChainError) -> Failure {
+    if error.is_revert("NodeRegistry_NotAllowed") {
+        return Failure::error("only the node's owner may do that")
+            .hint("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE to the owner's key; `opengpu node show` names the owner");
+    }
+    chain_failure(error)
+}
