@@ -48,6 +48,7 @@ abstract contract Fixture is Test {
     uint256 internal makeGood;
     uint256 internal partsPaid; // node + stakers + treasury parts of the current job
     uint256 internal refunded;
+    uint128 internal _openPrice; // bids ask it instead of PRICE where it is not 0
     uint256 private salts;
 
     function setUp() public virtual {
@@ -111,7 +112,7 @@ abstract contract Fixture is Test {
     function _bid(Order memory o, uint256 id) internal view returns (Bid memory b) {
         b.jobId = cloud.jobIdOf(o);
         b.node = id;
-        b.computePerHour = PRICE;
+        b.computePerHour = _openPrice == 0 ? PRICE : _openPrice;
         b.egressPerGiB = 90_000;
         b.readyWithinSeconds = 300;
         b.quotedSeconds = 3600;
