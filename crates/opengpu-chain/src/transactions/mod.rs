@@ -4,6 +4,7 @@
 //! restarted from its last copy, can undo it. So whoever needs an effect to last keeps following the chain, reads the job's state again
 //! when blocks were rolled back, and repeats the call; the contracts refuse a second one (`JobMarket_StateIs`), they never pay twice.
 
+mod budgets;
 mod market;
 mod registry;
 mod send;
@@ -11,6 +12,7 @@ mod wallet;
 
 use opengpu_core::B256;
 
+pub use budgets::BudgetWish;
 pub use market::Ensured;
 
 /// A transaction that is in a block.
