@@ -1,11 +1,14 @@
 //! The command line: what can be said, nothing about what it does.
 
+mod budget;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use opengpu_core::ids::BudgetId;
 
+pub(crate) use budget::{Budget, BudgetOpen, BudgetRevoke};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
@@ -156,6 +159,9 @@ pub(crate) struct Run {
     /// Token to pay with
     #[arg(long, value_name = "USDC|OPEN", default_value = "USDC", ignore_case = true)]
     pub(crate) token: String,
+    /// Pay from this budget, whose payer you are or whose key; its payer's credits are used
+    #[arg(long, value_name = "ID")]
+    pub(crate) budget: Option<BudgetId>,
     /// Command repeated inside the container each second until it exits 0; the meter starts then
     #[arg(long, value_name = "CMD")]
     pub(crate) ready: Option<String>,
@@ -263,6 +269,9 @@ pub(crate) enum Wallet {
     Deposit(Transfer),
     /// Turn credits into tokens
     Withdraw(Transfer),
+    /// Let another key spend some of your credits
+    #[command(subcommand)]
+    Budget(Budget),
 }
 
 #[derive(Debug, Args)]
