@@ -1,15 +1,15 @@
 //! The command line: what can be said, nothing about what it does.
 
-mod budget;
 mod values;
+mod wallet;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use opengpu_core::ids::BudgetId;
 
-pub(crate) use budget::{Budget, BudgetOpen, BudgetRevoke};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds};
+pub(crate) use wallet::{Budget, BudgetOpen, BudgetRevoke, Transfer, Wallet};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
 #[derive(Debug, Parser)]
@@ -259,29 +259,6 @@ pub(crate) struct Verify {
     /// The job's input
     #[arg(long, value_name = "PATH")]
     pub(crate) input: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Wallet {
-    /// Show credits and tokens
-    Show,
-    /// Turn tokens into credits
-    Deposit(Transfer),
-    /// Turn credits into tokens
-    Withdraw(Transfer),
-    /// Let another key spend some of your credits
-    #[command(subcommand)]
-    Budget(Budget),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Transfer {
-    /// How much, in whole tokens
-    #[arg(value_name = "AMOUNT")]
-    pub(crate) amount: String,
-    /// Which token
-    #[arg(long, value_name = "USDC|OPEN", default_value = "USDC", ignore_case = true)]
-    pub(crate) token: String,
 }
 
 #[derive(Debug, Subcommand)]

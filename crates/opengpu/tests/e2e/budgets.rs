@@ -136,14 +136,18 @@ fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
     let around = match_around(&network, &budget, 1);
     assert!(around.is_revert("CloudWallet_BudgetTooLow"), "{around}");
 
-    nobody_else_gets_in(&network, &stranger, &spender, &budget, job);
+    let elsewhere = nobody_else_gets_in(&network, &stranger, &spender, &budget, job);
 
     let stopped = spender.opengpu(&["stop", job]);
     assert!(stopped.status.success(), "{}", words(&stopped));
     let ended = spender.opengpu(&["--json", "job", "result", job]);
     let bill: Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{}", words(&ended)));
     assert_adds_up(&bill);
-    assert_eq!(before - network.credits("USDC"), paid + number(&bill["paid"]));
+    assert_eq!(
+        before - network.credits("USDC"),
+        paid + elsewhere + number(&bill["paid"])
+    );
+    assert_eq!(spender.left(), 1_500_000 - paid - number(&bill["paid"]));
 
     let revoked = network.json(&["wallet", "budget", "revoke", &budget]);
     assert_eq!(revoked["isRevoked"], true);
@@ -152,8 +156,14 @@ fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
     assert!(around.is_revert("CloudWallet_BudgetIsRevoked"), "{around}");
 }
 
-/// Others cannot use the budget or touch its job, nor can its key touch a job the payer pays for otherwise.
-fn nobody_else_gets_in(network: &Network, stranger: &Person<'_>, spender: &Person<'_>, budget: &str, job: &str) {
+/// Others cannot use the budget or touch its job, nor can its key touch a job the payer pays for otherwise; what that one cost.
+fn nobody_else_gets_in(
+    network: &Network,
+    stranger: &Person<'_>,
+    spender: &Person<'_>,
+    budget: &str,
+    job: &str,
+) -> u128 {
     assert_fails(&stranger.run(&["--budget", budget], "true"), 2, "is for key");
     assert_fails(&stranger.opengpu(&["stop", "--no-wait", job]), 1, "signed the request");
     assert_fails(
@@ -171,7 +181,7 @@ fn nobody_else_gets_in(network: &Network, stranger: &Person<'_>, spender: &Perso
     assert_fails(&spender.opengpu(&["stop", "--no-wait", &own]), 1, "signed the request");
     let stopped = network.opengpu(&["stop", &own]);
     assert!(stopped.status.success(), "{}", words(&stopped));
-    network.result(&own);
+    number(&network.result(&own)["paid"])
 }
 
 /// Asks the contract itself, as a program that leaves out all our checks would, for an escrow of 1 USDC.

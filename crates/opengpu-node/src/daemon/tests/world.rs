@@ -54,7 +54,7 @@ impl TestNode {
     }
 }
 
-fn key(byte: u8) -> SecretKey {
+pub(super) fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes([byte; 32]).unwrap()
 }
 

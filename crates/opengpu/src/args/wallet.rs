@@ -1,10 +1,33 @@
-//! `opengpu wallet budget …`.
+//! `opengpu wallet …`.
 
 use clap::{Args, Subcommand};
 use opengpu_core::Address;
 use opengpu_core::ids::BudgetId;
 
 use super::Seconds;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Wallet {
+    /// Show credits and tokens
+    Show,
+    /// Turn tokens into credits
+    Deposit(Transfer),
+    /// Turn credits into tokens
+    Withdraw(Transfer),
+    /// Let another key spend some of your credits
+    #[command(subcommand)]
+    Budget(Budget),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Transfer {
+    /// How much, in whole tokens
+    #[arg(value_name = "AMOUNT")]
+    pub(crate) amount: String,
+    /// Which token
+    #[arg(long, value_name = "USDC|OPEN", default_value = "USDC", ignore_case = true)]
+    pub(crate) token: String,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Budget {
