@@ -320,3 +320,34 @@ fn money_hint(revert: &str) -> Option<&'static str> {
 pub(crate) fn store_folder(home: &Home) -> PathBuf {
     home.join("store")
 }
+
+#[cfg(test)]
+mod tests {
+    use opengpu_chain::Revert;
+
+    use super::*;
+
+    fn refused(name: &str) -> Failure {
+        chain_failure(ChainError::Reverted(Revert {
+            name: name.to_owned(),
+            values: Vec::new(),
+            text: "no".to_owned(),
+        }))
+    }
+
+    #[test]
+    fn refusals_about_money_have_their_exit_code_and_say_what_to_do() {
+        for (name, hint) in [
+            ("CloudWallet_CreditsTooLow", "deposit"),
+            ("CloudWallet_BudgetTooLow", "--max-cost"),
+            ("CloudWallet_BudgetPerJobTooLow", "--max-cost"),
+            ("CloudWallet_BudgetIsRevoked", "another budget"),
+            ("CloudWallet_BudgetHasExpired", "--expires"),
+        ] {
+            let failure = refused(name);
+            assert_eq!(failure.kind(), Kind::Budget, "{name}");
+            assert!(failure.to_string().contains(hint), "{name}: {failure}");
+        }
+        assert_eq!(refused("JobMarket_StateIs").kind(), Kind::Error);
+    }
+}

@@ -80,6 +80,9 @@ impl ChainClient {
         while let Some(parent) = line.last().map(|budget| budget.parent)
             && !parent.0.is_zero()
         {
+            if line.len() >= usize::from(MAX_BUDGET_DEPTH) {
+                return Err(malformed("a tree of budgets deeper than the contract makes them"));
+            }
             line.push(self.budget(parent).await?);
         }
         Ok(line)

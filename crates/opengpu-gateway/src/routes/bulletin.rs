@@ -64,7 +64,7 @@ async fn check_new_order(app: &App, signed: &SignedOrder) -> Result<(), ApiError
     check_order(signed, now)?;
     let order = &signed.order;
     check_order_signature(app, signed).await?;
-    let (all, own) = app.db.count_open_orders(order.payer, now).await?;
+    let (all, own) = app.db.count_open_orders(order.payer, order.budget, now).await?;
     let quotas = &app.config.quotas;
     if all >= quotas.open_orders || own >= quotas.open_orders_per_payer {
         return Err(ApiError::new(

@@ -110,3 +110,24 @@ async fn a_budgets_key_uploads_for_its_own_jobs_and_no_others() {
     assert!(refused.detail.contains("budget's key"), "{}", refused.detail);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_budgets_key_cannot_use_up_what_its_payer_may_post() {
+    let quotas = opengpu_gateway::Quotas {
+        open_orders_per_payer: 2,
+        ..Default::default()
+    };
+    let gateway = Gateway::start_with(quotas).await;
+    let post = async |salt: u64, budget: u64, by: &SecretKey| {
+        let order = people::budget_order(gateway.domain, token(), salt, budget, by);
+        gateway.post("/v1/orders", &order).await
+    };
+    for salt in 0..2 {
+        taken(post(salt, 7, &people::spender()).await).await;
+    }
+    let refused = problem(post(2, 7, &people::spender()).await).await;
+    assert_eq!(code(&refused), "too-many");
+    taken(post(3, 0, &people::payer()).await).await;
+    taken(post(4, 8, &people::other_spender()).await).await;
+    gateway.stop().await;
+}

@@ -138,8 +138,7 @@ impl Chain for FakeChain {
     }
 
     async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, PortError> {
-        let known =
-            people::BUDGETS.map(|(id, payer, key)| (BudgetId(U256::from(id)), payer().address(), key().address()));
+        let known = people::budgets();
         let found = known.iter().find(|(id, of, _)| *id == budget && *of == payer);
         Ok(found.map(|(_, _, key)| *key))
     }

@@ -42,8 +42,14 @@ pub fn other_spender() -> SecretKey {
 }
 
 /// The budgets of the fake chain: id, payer, key. Budget 9 is the stranger's own.
-pub const BUDGETS: [(u64, fn() -> SecretKey, fn() -> SecretKey); 3] =
-    [(7, payer, spender), (8, payer, other_spender), (9, stranger, stranger)];
+pub fn budgets() -> [(BudgetId, Address, Address); 3] {
+    [
+        (7, payer(), spender()),
+        (8, payer(), other_spender()),
+        (9, stranger(), stranger()),
+    ]
+    .map(|(id, payer, key)| (BudgetId(U256::from(id)), payer.address(), key.address()))
+}
 
 pub fn stranger() -> SecretKey {
     SecretKey::from_bytes([66; 32]).unwrap()

@@ -5,7 +5,6 @@ mod list;
 use opengpu_chain::client::MAX_BUDGET_DEPTH;
 use opengpu_chain::{Budget, BudgetWish};
 use opengpu_core::Address;
-use opengpu_core::ids::BudgetId;
 use opengpu_core::money::Amount;
 use serde_json::json;
 
@@ -206,6 +205,7 @@ fn show_span(seconds: u64) -> String {
 mod tests {
     use clap::Parser;
     use opengpu_core::U256;
+    use opengpu_core::ids::BudgetId;
 
     use super::*;
 
