@@ -18,6 +18,8 @@ use crate::network::{Network, assert_adds_up, assert_fails, number, wait_for, wo
 /// The local chain's accounts that have gas and nothing else.
 const SPENDER: usize = 5;
 const STRANGER: usize = 6;
+/// Whose key gets a budget under the spender's.
+const CHILD: usize = 7;
 /// Who operates the local network's node.
 const OPERATOR: usize = 3;
 
@@ -68,12 +70,17 @@ impl<'a> Person<'a> {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// What the budget may still spend, base units.
-    fn left(&self) -> u128 {
+    /// A budget as `ls` lists it.
+    fn budget(&self, id: &str) -> Value {
         let listed = self.json(&["wallet", "budget", "ls"]);
         let budgets = listed["budgets"].as_array().unwrap();
-        assert_eq!(budgets.len(), 1, "{listed}");
-        number(&budgets[0]["left"])
+        let found = budgets.iter().find(|row| row["budget"] == id);
+        found.unwrap_or_else(|| panic!("{id} is not in {listed}")).clone()
+    }
+
+    /// What a budget may still spend, base units.
+    fn left(&self, id: &str) -> u128 {
+        number(&self.budget(id)["left"])
     }
 }
 
@@ -111,13 +118,22 @@ fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
     // The key has no credits of its own; the payer's key is nowhere near.
     let bill = spender.bill(&paid_by, "echo from the budget; echo done > /out/done");
     assert_adds_up(&bill);
-    let paid = number(&bill["paid"]);
+    // The agent signed that one, the key itself signs this one.
+    let signed = spender.bill(&[&paid_by[..], &["--self-sign"]].concat(), "sleep 1");
+    assert_adds_up(&signed);
+    let paid = number(&bill["paid"]) + number(&signed["paid"]);
     assert!(paid > 0, "{bill}");
     assert_eq!(before - network.credits("USDC"), paid);
-    assert_eq!(spender.left(), 1_500_000 - paid, "the refund came back to the budget");
+    assert_eq!(
+        spender.left(&budget),
+        1_500_000 - paid,
+        "the refund came back to the budget"
+    );
     let receipt = bill["receipt"]["path"].as_str().unwrap();
     let verified = spender.opengpu(&["--network", "theirs", "receipt", "verify", receipt]);
     assert!(verified.status.success(), "{}", words(&verified));
+
+    let child = a_child_stays_within(&spender, &budget);
 
     let too_much = spender.run(&[&paid_by[..], &["--max-cost", "1.2"]].concat(), "true");
     assert_fails(&too_much, 5, "allows 1 USDC for one job");
@@ -147,13 +163,41 @@ fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
         before - network.credits("USDC"),
         paid + elsewhere + number(&bill["paid"])
     );
-    assert_eq!(spender.left(), 1_500_000 - paid - number(&bill["paid"]));
+    assert_eq!(spender.left(&budget), 1_500_000 - paid - number(&bill["paid"]));
 
     let revoked = network.json(&["wallet", "budget", "revoke", &budget]);
     assert_eq!(revoked["isRevoked"], true);
     assert_fails(&spender.run(&paid_by, "true"), 5, "was revoked");
+    assert_eq!(
+        spender.budget(&child)["state"],
+        "revoked",
+        "a child ends with its parent"
+    );
     let around = match_around(&network, &budget, 2);
     assert!(around.is_revert("CloudWallet_BudgetIsRevoked"), "{around}");
+}
+
+/// The key opens a budget under its own, within its limits and no further; the child's id.
+fn a_child_stays_within(spender: &Person<'_>, budget: &str) -> String {
+    let key = dev_key(CHILD).unwrap().address().to_string();
+    let open = |options: &[&str]| {
+        let line = ["--json", "wallet", "budget", "open", "--parent", budget, "--key", &key];
+        spender.opengpu(&[&line[..], options].concat())
+    };
+    assert_fails(&open(&["--cap", "9"]), 5, "--cap 9 USDC is above the 1.5 USDC");
+    assert_fails(&open(&["--cap", "1", "--expires", "60d"]), 5, "--expires is later");
+    assert_fails(&open(&["--cap", "1", "--token", "OPEN"]), 2, "--token OPEN differs");
+    let opened = open(&["--cap", "0.5"]);
+    assert!(opened.status.success(), "{}", words(&opened));
+    let opened: Value = serde_json::from_slice(&opened.stdout).unwrap();
+    let child = opened["budget"].as_str().unwrap().to_owned();
+    assert_eq!(spender.budget(&child)["parent"], budget);
+    let shown = words(&spender.opengpu(&["wallet", "budget", "ls"]));
+    assert!(
+        shown.contains(&format!("\n  {child} ")) && shown.contains("0.5 USDC"),
+        "{shown}"
+    );
+    child
 }
 
 /// Others cannot use the budget or touch its job, nor can its key touch a job the payer pays for otherwise; what that one cost.
