@@ -55,11 +55,11 @@ pub mod record;
 mod reverts;
 pub mod transactions;
 
-pub use client::{BlockRef, ChainClient, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};
+pub use client::{BlockRef, Budget, ChainClient, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};
 pub use deployment::{DeployConfig, deploy};
 pub use error::{ChainError, Remedy, Revert};
 pub use events::{ChainEvent, Envelope};
 pub use follower::{Batch, Cursor, Follower};
 pub use network::{Contracts, Network, TokenInfo};
 pub use record::JobRecord;
-pub use transactions::{Ensured, Sent};
+pub use transactions::{BudgetWish, Ensured, Sent};

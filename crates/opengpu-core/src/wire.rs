@@ -7,7 +7,7 @@
 //! | call | who | body → answer |
 //! |---|---|---|
 //! | `GET /v1/info` | anyone | → [`GatewayInfo`] |
-//! | `POST /v1/orders` | payer, or a node that saw the order elsewhere | [`SignedOrder`] → [`Posted`]; the same order twice is one |
+//! | `POST /v1/orders` | payer, budget key, or a node that saw the order elsewhere | [`SignedOrder`] → [`Posted`]; the same order twice is one |
 //! | `GET /v1/orders?after=C&wait=S` | nodes | → [`Page`] of [`SignedOrder`]; waits up to S ≤ 30 seconds for one newer than cursor C |
 //! | `POST /v1/jobs/{id}/bids` | operator | [`SignedBid`] → [`Posted`] |
 //! | `GET /v1/jobs/{id}` | anyone | → job view (state from the chain, newest voucher, cost so far) |
@@ -18,8 +18,8 @@
 //! | `POST /v1/jobs/{id}/results` | operator | [`ResultProposal`] → [`Posted`] |
 //! | `POST /v1/jobs/{id}/results/approved` | signer | [`ApprovedResult`] → [`Posted`] |
 //! | `POST /v1/jobs/{id}/refusals` | signer | [`Refusal`] → [`Posted`] |
-//! | `POST /v1/jobs/{id}/stop` | payer, signer | [`SignedStop`] → [`Posted`] |
-//! | `POST /v1/jobs/{id}/artifacts?root=CID` | payer, signer, operator | CAR → [`Posted`]; bounded per job |
+//! | `POST /v1/jobs/{id}/stop` | payer, signer, budget key | [`SignedStop`] → [`Posted`] |
+//! | `POST /v1/jobs/{id}/artifacts?root=CID` | payer, signer, budget key, operator | CAR → [`Posted`]; bounded per job |
 //! | `POST /v1/jobs/{id}/logs?offset=N` | operator | raw bytes → [`Posted`]; bytes already held are ignored |
 //! | `GET /v1/jobs/{id}/logs?offset=N` | anyone | raw bytes; `follow=true` or `Accept: text/event-stream`: SSE of base64 chunks until the job ends |
 //! | `GET /ipfs/{cid}?format=raw\|car` | anyone | IPFS trustless gateway |
@@ -158,7 +158,7 @@ pub struct Refusal {
 pub struct SignedStop {
     /// The job.
     pub job_id: JobId,
-    /// By payer or signer, over [`SignedStop::digest`].
+    /// By payer, signer or the key of the order's budget, over [`SignedStop::digest`].
     pub signature: Signature,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use opengpu_core::Address;
-use opengpu_core::ids::JobId;
+use opengpu_core::ids::{BudgetId, JobId};
 use opengpu_core::job::Terms;
 use opengpu_core::order::Domain;
 use opengpu_core::wire::{JobEventBody, Posted, SignedOrder};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
+use crate::call::require_one_of;
 use crate::clock::Clock;
 use crate::config::GatewayConfig;
 use crate::db::activity::Side;
@@ -113,14 +114,39 @@ impl App {
         }))
     }
 
-    /// Who pays and who signs for a job, matched or not.
-    pub(crate) async fn payer_side(&self, id: JobId) -> Result<[(Address, &'static str); 2], ApiError> {
-        if let Some(found) = self.look_for_match(id).await? {
-            return Ok([(found.terms.payer, "payer"), (found.terms.signer, "signer")]);
+    /// Refuses a sender that does not speak for the payer's side of a job, matched or not.
+    pub(crate) async fn require_payer_side(&self, id: JobId, sender: Address) -> Result<(), ApiError> {
+        let side = if let Some(found) = self.look_for_match(id).await? {
+            let Terms {
+                payer, signer, budget, ..
+            } = found.terms;
+            self.payer_side(payer, signer, budget, sender).await?
+        } else {
+            self.require_known(id).await?;
+            let order = self.order(id).await?.order;
+            self.payer_side(order.payer, order.signer, order.budget, sender).await?
+        };
+        require_one_of(sender, &side).map(|_| ())
+    }
+
+    /// Who may speak for the payer's side: payer, signer and, when `sender` is neither and the job is paid from a budget of this
+    /// payer, the budget's key. It has no say in the payer's other jobs.
+    pub(crate) async fn payer_side(
+        &self,
+        payer: Address,
+        signer: Address,
+        budget: BudgetId,
+        sender: Address,
+    ) -> Result<Vec<(Address, &'static str)>, ApiError> {
+        let mut side = vec![(payer, "payer"), (signer, "signer")];
+        let is_told = sender == payer || sender == signer;
+        if !is_told
+            && !budget.0.is_zero()
+            && let Some(key) = self.chain.budget_key(budget, payer).await?
+        {
+            side.push((key, "budget's key"));
         }
-        self.require_known(id).await?;
-        let order = self.order(id).await?.order;
-        Ok([(order.payer, "payer"), (order.signer, "signer")])
+        Ok(side)
     }
 
     /// Refuses for now what cannot be judged before the chain has been read: whether a job is new, or has long been matched.

@@ -60,11 +60,11 @@ fn invalid_order(detail: impl Into<String>) -> ApiError {
     ApiError::new(Code::InvalidOrder, detail)
 }
 
-/// Whether the payer's own key signed; a wallet contract's signature is the chain's to judge.
-pub(crate) fn is_signed_by_key(signed: &SignedOrder, domain: Domain) -> bool {
+/// Whether an account's own key signed; a wallet contract's signature is the chain's to judge.
+pub(crate) fn is_signed_by_key(signed: &SignedOrder, account: Address, domain: Domain) -> bool {
     let text = format!("0x{}", hex_of(&signed.signature));
     text.parse::<Signature>()
-        .is_ok_and(|signature| signature.is_by(signed.order.payer, signed.order.digest(domain)))
+        .is_ok_and(|signature| signature.is_by(account, signed.order.digest(domain)))
 }
 
 fn hex_of(bytes: &[u8]) -> String {

@@ -36,7 +36,7 @@ pub struct Quotas {
     pub artifact_bytes: u64,
     /// Open orders in the bulletin.
     pub open_orders: u64,
-    /// Open orders of one payer.
+    /// Open orders of one payer; those paid from each of its budgets count apart.
     pub open_orders_per_payer: u64,
     /// Bids kept for one order.
     pub bids_per_order: u64,

@@ -6,7 +6,8 @@ use opengpu_chain::error::ChainError;
 use opengpu_chain::events::{ChainEvent, Envelope};
 use opengpu_chain::follower::{Cursor, Follower};
 use opengpu_chain::network::Network;
-use opengpu_core::ids::NodeId;
+use opengpu_core::Address;
+use opengpu_core::ids::{BudgetId, NodeId};
 use opengpu_core::money::Amount;
 use opengpu_core::order::Order;
 use opengpu_core::sign::SecretKey;
@@ -68,6 +69,10 @@ impl Chain for LiveChain {
             Err(ChainError::Reverted(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, PortError> {
+        Ok(self.client.budget_key(budget, payer).await?)
     }
 
     async fn is_wallet_signature(&self, order: &Order, signature: &[u8]) -> Result<bool, PortError> {

@@ -2,7 +2,7 @@
 //! [`crate::live`] fulfils them with `opengpu-chain`.
 
 use async_trait::async_trait;
-use opengpu_core::ids::NodeId;
+use opengpu_core::ids::{BudgetId, NodeId};
 use opengpu_core::order::Order;
 use opengpu_core::wire::{ApprovedResult, SignedVoucher};
 use opengpu_core::{Address, B256};
@@ -102,7 +102,10 @@ pub trait Chain: Send + Sync + 'static {
     /// A node's registration; `None` when there is no such node.
     async fn node(&self, node: NodeId) -> Result<Option<NodeInfo>, PortError>;
 
-    /// Whether the payer's contract wallet (ERC-1271) stands behind a signature of its order.
+    /// The key of a payer's budget; `None` when there is no such budget, or it is somebody else's.
+    async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, PortError>;
+
+    /// Whether a contract wallet (ERC-1271), of the payer or of its budget's key, stands behind a signature of the order.
     async fn is_wallet_signature(&self, order: &Order, signature: &[u8]) -> Result<bool, PortError>;
 
     /// How long a report may be answered, a constant of the deployment.

@@ -8,7 +8,7 @@ use opengpu_chain::error::{ChainError, Remedy};
 use opengpu_chain::events::{ChainEvent as Happened, Envelope};
 use opengpu_chain::follower::{self, Follower};
 use opengpu_core::Address;
-use opengpu_core::ids::{JobId, NodeId};
+use opengpu_core::ids::{BudgetId, JobId, NodeId};
 use opengpu_core::job::{JobState, Progress};
 use opengpu_core::order::{JobResult, Voucher};
 use opengpu_core::wire::{ApprovedResult, SignedVoucher};
@@ -77,6 +77,10 @@ impl Chain for Market {
             rate: (found.usd_rate.0 > 0).then_some(found.usd_rate),
             tier0_cap: found.t0_cap,
         })
+    }
+
+    async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, ChainFault> {
+        Ok(self.client.budget_key(budget, payer).await?)
     }
 
     async fn job_state(&self, job: JobId) -> Result<JobState, ChainFault> {

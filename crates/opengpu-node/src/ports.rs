@@ -4,7 +4,7 @@
 //! ones are [`crate::market`] and [`crate::gateway`]; tests put recording fakes here.
 
 use async_trait::async_trait;
-use opengpu_core::ids::{CidText, JobId};
+use opengpu_core::ids::{BudgetId, CidText, JobId};
 use opengpu_core::job::{Ending, JobState, Progress, Terms, Usage};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{JobResult, Voucher};
@@ -50,6 +50,8 @@ pub trait Chain: Send + Sync {
     async fn standing(&self) -> Result<Standing, ChainFault>;
     /// What a token is worth here.
     async fn listing(&self, token: Address) -> Result<Listing, ChainFault>;
+    /// The key of a payer's budget; `None` when there is no such budget, or it is somebody else's.
+    async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, ChainFault>;
     /// Where a job stands.
     async fn job_state(&self, job: JobId) -> Result<JobState, ChainFault>;
     /// The job's attempts before its newest one, oldest first.

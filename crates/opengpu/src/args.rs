@@ -3,14 +3,17 @@
 mod node;
 mod stake;
 mod values;
+mod wallet;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use opengpu_core::ids::BudgetId;
 
 pub(crate) use node::{BondChange, Node, NodeChoice, PriceChange};
 pub(crate) use stake::{Claim, Extend, Lock, Stake, Unlock, Whose};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds};
+pub(crate) use wallet::{Budget, BudgetOpen, BudgetRevoke, Transfer, Wallet};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
 #[derive(Debug, Parser)]
@@ -163,6 +166,9 @@ pub(crate) struct Run {
     /// Token to pay with
     #[arg(long, value_name = "USDC|OPEN", default_value = "USDC", ignore_case = true)]
     pub(crate) token: String,
+    /// Pay from this budget, whose payer you are or whose key; its payer's credits are used
+    #[arg(long, value_name = "ID")]
+    pub(crate) budget: Option<BudgetId>,
     /// Command repeated inside the container each second until it exits 0; the meter starts then
     #[arg(long, value_name = "CMD")]
     pub(crate) ready: Option<String>,
@@ -260,26 +266,6 @@ pub(crate) struct Verify {
     /// The job's input
     #[arg(long, value_name = "PATH")]
     pub(crate) input: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Wallet {
-    /// Show credits and tokens
-    Show,
-    /// Turn tokens into credits
-    Deposit(Transfer),
-    /// Turn credits into tokens
-    Withdraw(Transfer),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Transfer {
-    /// How much, in whole tokens
-    #[arg(value_name = "AMOUNT")]
-    pub(crate) amount: String,
-    /// Which token
-    #[arg(long, value_name = "USDC|OPEN", default_value = "USDC", ignore_case = true)]
-    pub(crate) token: String,
 }
 
 #[derive(Debug, Subcommand)]

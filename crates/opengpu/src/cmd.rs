@@ -1,5 +1,6 @@
 //! The commands. Each file is one of them: it reads its options, calls what does the work, and prints.
 
+mod budget;
 mod demo;
 mod down;
 mod jobs;

@@ -3,6 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`plan`] | command line → spec and order (pure) |
+//! | [`allowance`] | `--budget`: whether a budget allows the escrow (pure) |
 //! | [`artifacts`] | image and input → CIDs |
 //! | [`market`] | order → bids → quote |
 //! | [`start`] | all of the above, then match and upload |
@@ -12,6 +13,7 @@
 //! | [`record`] | what is kept of each job |
 //! | [`story`] | who is told what happens |
 
+pub(crate) mod allowance;
 pub(crate) mod artifacts;
 pub(crate) mod bill;
 pub(crate) mod collect;

@@ -182,8 +182,8 @@ impl Session {
         self.profile.network.domain()
     }
 
-    /// The payer.
-    pub(crate) fn payer(&self) -> Address {
+    /// The key's account: the payer, unless a job is paid from a budget.
+    pub(crate) fn account(&self) -> Address {
         self.key.address()
     }
 
@@ -248,15 +248,20 @@ impl Session {
         Ok(self.chain.job(job).await?.state)
     }
 
-    /// The payer's credits that are not locked.
+    /// This account's credits that are not locked.
     pub(crate) async fn credits(&self, token: Address) -> Outcome<Amount> {
-        self.chain.credits(self.payer(), token).await.map_err(chain_failure)
+        self.credits_of(self.account(), token).await
     }
 
-    /// The payer's tokens outside the wallet.
+    /// Anybody's credits that are not locked.
+    pub(crate) async fn credits_of(&self, account: Address, token: Address) -> Outcome<Amount> {
+        self.chain.credits(account, token).await.map_err(chain_failure)
+    }
+
+    /// This account's tokens outside the wallet.
     pub(crate) async fn tokens(&self, token: Address) -> Outcome<Amount> {
         self.chain
-            .token_balance(self.payer(), token)
+            .token_balance(self.account(), token)
             .await
             .map_err(chain_failure)
     }
@@ -295,21 +300,63 @@ impl Session {
 
 /// Turns the chain's error into a failure with what to try.
 pub(crate) fn chain_failure(error: ChainError) -> Failure {
-    let is_budget = error.revert().is_some_and(|revert| {
-        matches!(
-            revert.name.as_str(),
-            "CloudWallet_CreditsTooLow" | "CloudWallet_BudgetTooLow"
-        )
-    });
-    let failure = Failure::new(if is_budget { Kind::Budget } else { Kind::Error }, &error);
-    match error.hint() {
+    let money = error.revert().and_then(|revert| money_hint(&revert.name));
+    let failure = Failure::new(if money.is_some() { Kind::Budget } else { Kind::Error }, &error);
+    match error.hint().or(money.map(str::to_owned)) {
         Some(hint) => failure.hint(hint),
         None if error.is_retryable() => failure.hint("try again in a moment"),
         None => failure,
     }
 }
 
+/// What to try when the contract refused because the money does not suffice or may not be spent.
+fn money_hint(revert: &str) -> Option<&'static str> {
+    match revert {
+        "CloudWallet_CreditsTooLow" => {
+            Some("`opengpu wallet deposit` adds credits; `opengpu wallet show` says what there is")
+        }
+        "CloudWallet_BudgetTooLow" => {
+            Some("lower --max-cost, or ask the payer for another budget; `opengpu wallet budget ls` says what is left")
+        }
+        "CloudWallet_BudgetPerJobTooLow" => Some("lower --max-cost to what the budget allows for one job"),
+        "CloudWallet_BudgetIsRevoked" => Some("ask the payer for another budget"),
+        "CloudWallet_BudgetHasExpired" => Some("ask the payer for another budget, good for longer (--expires)"),
+        _ => None,
+    }
+}
+
 /// Where the payer's jobs keep blocks between download and export.
 pub(crate) fn store_folder(home: &Home) -> PathBuf {
     home.join("store")
+}
+
+#[cfg(test)]
+mod tests {
+    use opengpu_chain::Revert;
+
+    use super::*;
+
+    fn refused(name: &str) -> Failure {
+        chain_failure(ChainError::Reverted(Revert {
+            name: name.to_owned(),
+            values: Vec::new(),
+            text: "no".to_owned(),
+        }))
+    }
+
+    #[test]
+    fn refusals_about_money_have_their_exit_code_and_say_what_to_do() {
+        for (name, hint) in [
+            ("CloudWallet_CreditsTooLow", "deposit"),
+            ("CloudWallet_BudgetTooLow", "--max-cost"),
+            ("CloudWallet_BudgetPerJobTooLow", "--max-cost"),
+            ("CloudWallet_BudgetIsRevoked", "another budget"),
+            ("CloudWallet_BudgetHasExpired", "--expires"),
+        ] {
+            let failure = refused(name);
+            assert_eq!(failure.kind(), Kind::Budget, "{name}");
+            assert!(failure.to_string().contains(hint), "{name}: {failure}");
+        }
+        assert_eq!(refused("JobMarket_StateIs").kind(), Kind::Error);
+    }
 }

@@ -1,5 +1,6 @@
 //! The handle everything reads and writes the chain through.
 
+mod budgets;
 mod read;
 mod rpc;
 
@@ -20,6 +21,7 @@ use crate::convert::malformed;
 use crate::error::ChainError;
 use crate::network::Network;
 
+pub use budgets::{Budget, MAX_BUDGET_DEPTH};
 pub use read::{BlockRef, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};
 pub(crate) use rpc::connect_rpc;
 

@@ -400,16 +400,10 @@ impl ChainClient {
         if self.is_by_account(order.payer, job.0, signature).await? {
             return Ok(true);
         }
-        if order.budget.0.is_zero() {
-            return Ok(false);
+        match self.budget_key(order.budget, order.payer).await? {
+            Some(key) => self.is_by_account(key, job.0, signature).await,
+            None => Ok(false),
         }
-        let budget = self
-            .cloudverse()
-            .budgetOf(order.budget.0)
-            .call()
-            .await
-            .map_err(|error| self.call_error(error))?;
-        Ok(budget.payer == order.payer && self.is_by_account(budget.key, job.0, signature).await?)
     }
 
     async fn is_by_account(&self, account: Address, digest: B256, signature: &[u8]) -> Result<bool, ChainError> {

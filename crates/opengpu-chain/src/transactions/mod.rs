@@ -5,6 +5,7 @@
 //! when blocks were rolled back, and repeats the call; the contracts refuse a second one (`JobMarket_StateIs`), they never pay twice.
 
 mod batch;
+mod budgets;
 mod market;
 mod registry;
 mod send;
@@ -13,6 +14,7 @@ mod wallet;
 use opengpu_core::B256;
 
 pub use batch::{MOST_IN_A_BATCH, ToSettle};
+pub use budgets::BudgetWish;
 pub use market::Ensured;
 
 /// A transaction that is in a block.

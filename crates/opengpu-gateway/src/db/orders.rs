@@ -1,7 +1,7 @@
 //! The bulletin's orders.
 
 use opengpu_core::Address;
-use opengpu_core::ids::JobId;
+use opengpu_core::ids::{BudgetId, JobId};
 use opengpu_core::wire::{Page, SignedOrder};
 
 use super::{Db, DbError, cursor_text, position};
@@ -61,14 +61,22 @@ impl Db {
         })
     }
 
-    /// How many orders are open: of everybody, and of `payer`.
-    pub(crate) async fn count_open_orders(&self, payer: Address, now: u64) -> Result<(u64, u64), DbError> {
+    /// How many orders are open: of everybody, and of `payer` from this budget (0: from none). Counted apart, so that a budget's
+    /// key cannot use up what its payer and the payer's other keys may post.
+    pub(crate) async fn count_open_orders(
+        &self,
+        payer: Address,
+        budget: BudgetId,
+        now: u64,
+    ) -> Result<(u64, u64), DbError> {
         let (read, _) = self.reader().await?;
         let (all, own): (i64, i64) = sqlx::query_as(
-            "SELECT count(*), coalesce(sum(payer = ?), 0) FROM orders WHERE expires_at > ? \
+            "SELECT count(*), coalesce(sum(payer = ? AND json_extract(body, '$.order.budget') = ?), 0) \
+             FROM orders WHERE expires_at > ? \
              AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.job_id = orders.job_id)",
         )
         .bind(payer.to_string())
+        .bind(budget.to_string())
         .bind(to_integer(now))
         .fetch_one(&read)
         .await?;

@@ -41,11 +41,11 @@ pub(super) async fn upload(
     let sender = CallHead::of(&request).sender(app.domain, b"")?;
     let found = app.matched(id).await?;
     let (terms, attempt) = (&found.terms, found.terms.attempt());
-    let roles = [
-        (terms.operator, "operator"),
-        (terms.payer, "payer"),
-        (terms.signer, "signer"),
-    ];
+    let mut roles = vec![(terms.operator, "operator")];
+    if sender != terms.operator {
+        let side = app.payer_side(terms.payer, terms.signer, terms.budget, sender);
+        roles.extend(side.await?);
+    }
     let side = match require_one_of(sender, &roles)? {
         "operator" => Side::Node,
         _ => Side::Payer,

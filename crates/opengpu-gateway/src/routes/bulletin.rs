@@ -63,20 +63,8 @@ async fn check_new_order(app: &App, signed: &SignedOrder) -> Result<(), ApiError
     let now = app.clock.now_seconds();
     check_order(signed, now)?;
     let order = &signed.order;
-    if order.budget.0 != opengpu_core::U256::ZERO {
-        return Err(ApiError::new(
-            Code::InvalidOrder,
-            "budget must be 0: budgets are not served yet",
-        ));
-    }
-    if !is_signed_by_key(signed, app.domain) {
-        let is_by_wallet = app.chain.is_wallet_signature(order, &signed.signature).await?;
-        if !is_by_wallet {
-            let detail = format!("the order is not signed by its payer {}", order.payer);
-            return Err(ApiError::new(Code::BadSignature, detail));
-        }
-    }
-    let (all, own) = app.db.count_open_orders(order.payer, now).await?;
+    check_order_signature(app, signed).await?;
+    let (all, own) = app.db.count_open_orders(order.payer, order.budget, now).await?;
     let quotas = &app.config.quotas;
     if all >= quotas.open_orders || own >= quotas.open_orders_per_payer {
         return Err(ApiError::new(
@@ -85,6 +73,28 @@ async fn check_new_order(app: &App, signed: &SignedOrder) -> Result<(), ApiError
         ));
     }
     Ok(())
+}
+
+/// An order is signed by its payer or, when it is paid from a budget of that payer, by the budget's key.
+async fn check_order_signature(app: &App, signed: &SignedOrder) -> Result<(), ApiError> {
+    let order = &signed.order;
+    let mut signers = vec![order.payer];
+    if !order.budget.0.is_zero() {
+        let key = app.chain.budget_key(order.budget, order.payer).await?;
+        signers.push(key.ok_or_else(|| {
+            let detail = format!("budget {} is not one of payer {}", order.budget, order.payer);
+            ApiError::new(Code::InvalidOrder, detail)
+        })?);
+    }
+    let is_by_key = signers
+        .iter()
+        .any(|account| is_signed_by_key(signed, *account, app.domain));
+    if is_by_key || app.chain.is_wallet_signature(order, &signed.signature).await? {
+        return Ok(());
+    }
+    let of_budget = if signers.len() > 1 { " or its budget's key" } else { "" };
+    let detail = format!("the order is not signed by its payer {}{of_budget}", order.payer);
+    Err(ApiError::new(Code::BadSignature, detail))
 }
 
 /// `GET /v1/orders`.

@@ -183,6 +183,6 @@ pub(super) async fn post_stop(
     let digest = SignedStop::digest(app.domain, id);
     let sender = stop.signature.recover(digest);
     let sender = sender.map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    require_one_of(sender, &app.payer_side(id).await?)?;
+    app.require_payer_side(id, sender).await?;
     Ok(Json(app.publish(id, &JobEventBody::StopRequested(stop)).await?))
 }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod artifacts;
+mod budgets;
 mod bulletin;
 mod disk_full;
 mod relay;
@@ -27,7 +28,11 @@ struct Matched {
 /// Orders, bids and matches a job.
 async fn matched(gateway: &Gateway, salt: u64) -> Matched {
     let token = support::network().contracts.tokens[0].address;
-    let order = people::order(gateway.domain, token, salt);
+    matched_order(gateway, people::order(gateway.domain, token, salt)).await
+}
+
+/// The same for an order made already.
+async fn matched_order(gateway: &Gateway, order: SignedOrder) -> Matched {
     let id = taken(gateway.post("/v1/orders", &order).await).await.job_id;
     let bid = people::bid(gateway.domain, id, chain::node(), &people::operator());
     taken(gateway.post(&format!("/v1/jobs/{id}/bids"), &bid).await).await;

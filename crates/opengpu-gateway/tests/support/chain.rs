@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use opengpu_core::ids::{JobId, NodeId};
+use opengpu_core::ids::{BudgetId, JobId, NodeId};
 use opengpu_core::order::Order;
 use opengpu_core::{Address, B256, U256};
 use opengpu_gateway::ports::{Action, Batch, Chain, Feed, Head, NodeInfo, PortError};
@@ -135,6 +135,12 @@ impl Chain for FakeChain {
 
     async fn node(&self, node: NodeId) -> Result<Option<NodeInfo>, PortError> {
         Ok(self.nodes.get(&node).cloned())
+    }
+
+    async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, PortError> {
+        let known = people::budgets();
+        let found = known.iter().find(|(id, of, _)| *id == budget && *of == payer);
+        Ok(found.map(|(_, _, key)| *key))
     }
 
     async fn is_wallet_signature(&self, _order: &Order, signature: &[u8]) -> Result<bool, PortError> {

@@ -31,6 +31,26 @@ pub fn agent() -> SecretKey {
     SecretKey::from_bytes([4; 32]).unwrap()
 }
 
+/// Key of the payer's budget 7.
+pub fn spender() -> SecretKey {
+    SecretKey::from_bytes([7; 32]).unwrap()
+}
+
+/// Key of the payer's budget 8.
+pub fn other_spender() -> SecretKey {
+    SecretKey::from_bytes([8; 32]).unwrap()
+}
+
+/// The budgets of the fake chain: id, payer, key. Budget 9 is the stranger's own.
+pub fn budgets() -> [(BudgetId, Address, Address); 3] {
+    [
+        (7, payer(), spender()),
+        (8, payer(), other_spender()),
+        (9, stranger(), stranger()),
+    ]
+    .map(|(id, payer, key)| (BudgetId(U256::from(id)), payer.address(), key.address()))
+}
+
 pub fn stranger() -> SecretKey {
     SecretKey::from_bytes([66; 32]).unwrap()
 }
@@ -87,6 +107,13 @@ pub fn order_that(domain: Domain, token: Address, salt: u64, change: impl FnOnce
     change(&mut order);
     let signature = order.sign(domain, &payer()).0.to_vec().into();
     SignedOrder { order, signature, spec }
+}
+
+/// The payer's order, paid from one of its budgets and signed by `by`.
+pub fn budget_order(domain: Domain, token: Address, salt: u64, budget: u64, by: &SecretKey) -> SignedOrder {
+    let mut signed = order_that(domain, token, salt, |order| order.budget = BudgetId(U256::from(budget)));
+    signed.signature = signed.order.sign(domain, by).0.to_vec().into();
+    signed
 }
 
 pub fn bid(domain: Domain, job: JobId, node: NodeId, by: &SecretKey) -> SignedBid {

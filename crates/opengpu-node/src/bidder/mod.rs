@@ -7,7 +7,7 @@ mod ledger;
 mod price;
 
 use opengpu_core::Address;
-use opengpu_core::ids::{JobId, NodeId};
+use opengpu_core::ids::{BudgetId, JobId, NodeId};
 use opengpu_core::job::UsdRate;
 use opengpu_core::matching::MATCH_MARGIN_SECONDS;
 use opengpu_core::money::{Amount, Price, cost_rounded_up};
@@ -86,6 +86,9 @@ pub enum NoBid {
     /// The token has no rate on this market.
     #[error("the token is not listed")]
     TokenNotListed,
+    /// The order's budget is not one of its payer.
+    #[error("there is no budget {0} of the order's payer")]
+    Budget(BudgetId),
     /// The order asks for a higher tier.
     #[error("the order wants tier {wanted}, this node has {has}")]
     Tier {

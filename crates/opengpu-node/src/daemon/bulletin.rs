@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opengpu_core::Address;
 use opengpu_core::wire::SignedOrder;
 use tokio::sync::mpsc;
 
@@ -55,19 +56,30 @@ pub(super) async fn look_up(
         Ok((
             shared.chain.standing().await?,
             shared.chain.listing(order.order.token).await?,
+            budget_key_of(&shared, &order).await?,
         ))
     }
     .await;
     match asked {
-        Ok((standing, listing)) => {
+        Ok((standing, listing, budget_key)) => {
             let seen = SeenOrder {
                 order,
                 standing,
                 listing,
+                budget_key,
                 gateway,
             };
             let _ = daemon.send(Message::Order(Box::new(seen)));
         }
         Err(fault) => tracing::warn!(%fault, "no bid: the chain cannot be asked"),
     }
+}
+
+/// Who besides payer and signer may stop the job: the key of the budget that pays for it.
+async fn budget_key_of(shared: &Shared, order: &SignedOrder) -> Result<Option<Address>, ChainFault> {
+    let order = &order.order;
+    if order.budget.0.is_zero() {
+        return Ok(None);
+    }
+    shared.chain.budget_key(order.budget, order.payer).await
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opengpu_core::Address;
 use opengpu_core::ids::JobId;
 use opengpu_core::wire::SignedOrder;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -90,6 +91,8 @@ pub(crate) struct SeenOrder {
     pub(crate) order: SignedOrder,
     pub(crate) standing: Standing,
     pub(crate) listing: Listing,
+    /// The key of the budget that pays, when one of this payer does.
+    pub(crate) budget_key: Option<Address>,
     pub(crate) gateway: Arc<dyn Gateway>,
 }
 
@@ -208,6 +211,7 @@ impl Daemon {
             .shared
             .bidder
             .consider(&seen.order, &seen.standing, &seen.listing, &free, now)
+            .and_then(|bid| check_budget(&seen).map(|()| bid))
         {
             Ok(bid) => bid,
             Err(reason) => {
@@ -222,6 +226,7 @@ impl Daemon {
             owner: seen.standing.owner,
             token_symbol: seen.listing.symbol,
             token_decimals: seen.listing.decimals,
+            budget_key: seen.budget_key,
         };
         let record = JobRecord::offered(job, seen.order, bid.clone(), facts);
         // Saved before it is posted: a match may come while this daemon is being restarted.
@@ -354,6 +359,15 @@ impl Daemon {
             is_new
         });
     }
+}
+
+/// A budget that is not the payer's can never pay.
+fn check_budget(seen: &SeenOrder) -> Result<(), NoBid> {
+    let budget = seen.order.order.budget;
+    if budget.0.is_zero() || seen.budget_key.is_some() {
+        return Ok(());
+    }
+    Err(NoBid::Budget(budget))
 }
 
 #[cfg(test)]

@@ -23,13 +23,13 @@ pub struct JobRecord {
     pub order: SignedOrder,
     /// What this node offered.
     pub bid: SignedBid,
-    /// Owner of the node and shape of the token when the bid was made, for the receipt.
+    /// What the chain said when the bid was made.
     pub facts: Facts,
     /// The attempt, once the chain said that the bid was matched.
     pub attempt: Option<Attempt>,
 }
 
-/// What the receipt names that neither order nor terms carry.
+/// What the chain said when the bid was made that neither order nor terms carry: for the receipt, and for whose word counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
@@ -39,6 +39,9 @@ pub struct Facts {
     pub token_symbol: String,
     /// Digits after its point.
     pub token_decimals: u8,
+    /// Key of the budget that pays for the job; it may stop it as its payer may.
+    #[serde(default)]
+    pub budget_key: Option<Address>,
 }
 
 /// The attempt this node runs.
@@ -93,7 +96,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stop {
-    /// Payer or signer asked for it.
+    /// Payer, signer or budget key asked for it.
     Asked,
     /// Time or escrow is used up.
     Limit(LimitKind),

@@ -1,4 +1,4 @@
-//! What signer and payer say. It comes through gateways, which are not trusted: only a right signature counts.
+//! What signer, payer and the key of the job's budget say. It comes through gateways, which are not trusted: only a right signature counts.
 
 use opengpu_core::order::Signable;
 use opengpu_core::wire::{ApprovedResult, Refusal, SignedStop, SignedVoucher};
@@ -51,10 +51,13 @@ impl Job {
 
     pub(super) fn on_stop_requested(&mut self, rules: &Rules, stop: &SignedStop) {
         let job_id = self.record.job_id;
-        // A match keeps payer and signer as the order, whose digest is the job's id, names them.
-        let by = [self.record.order.order.payer, self.record.order.order.signer];
+        // A match keeps payer, signer and budget as the order, whose digest is the job's id, names them.
+        let order = &self.record.order.order;
+        let mut by = [order.payer, order.signer]
+            .into_iter()
+            .chain(self.record.facts.budget_key);
         let digest = SignedStop::digest(rules.domain, job_id);
-        if stop.job_id != job_id || !by.iter().any(|account| stop.signature.is_by(*account, digest)) {
+        if stop.job_id != job_id || !by.any(|account| stop.signature.is_by(account, digest)) {
             return;
         }
         let Some(attempt) = &mut self.record.attempt else {

@@ -4,6 +4,7 @@ use opengpu_core::money::Amount;
 use serde::Serialize;
 
 use super::Context;
+use super::budget::budget;
 use crate::args::{Transfer, Wallet};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::{TokenName, print_json, print_line, table};
@@ -28,6 +29,7 @@ pub(crate) async fn wallet(context: &Context, command: &Wallet) -> Outcome {
         Wallet::Show => show(context, &session).await,
         Wallet::Deposit(transfer) => deposit(context, &session, transfer).await,
         Wallet::Withdraw(transfer) => withdraw(context, &session, transfer).await,
+        Wallet::Budget(command) => budget(context, &session, command).await,
     }
 }
 
@@ -42,9 +44,9 @@ async fn show(context: &Context, session: &Session) -> Outcome {
         });
     }
     if context.global.json {
-        return print_json(&serde_json::json!({ "account": session.payer(), "balances": rows }));
+        return print_json(&serde_json::json!({ "account": session.account(), "balances": rows }));
     }
-    print_line(&format!("account {} on {}", session.payer(), session.profile.name))?;
+    print_line(&format!("account {} on {}", session.account(), session.profile.name))?;
     let lines = rows.iter().map(|row| {
         let [credits, tokens] = [row.credits, row.tokens].map(|amount| amount.format_units(row.decimals));
         [row.token.clone(), credits, tokens]
@@ -80,7 +82,7 @@ async fn withdraw(context: &Context, session: &Session, transfer: &Transfer) -> 
     )?;
     session
         .chain
-        .withdraw(token, amount, session.payer())
+        .withdraw(token, amount, session.account())
         .await
         .map_err(chain_failure)?;
     moved(context, session, transfer, "withdrew").await

@@ -171,7 +171,7 @@ impl Cosigner {
     fn remember(&mut self, session: &Session, record: &JobRecord, previous: Option<&SignedVoucher>) {
         let Some(previous) = previous else { return };
         let newest = self.newest.as_ref().map_or(0, |newest| newest.voucher.seq);
-        let is_ours = previous.is_by(session.domain(), self.history.terms.operator, session.payer())
+        let is_ours = previous.is_by(session.domain(), self.history.terms.operator, session.account())
             && previous.voucher.job_id == record.job_id
             && previous.voucher.attempt == self.history.terms.attempt();
         if is_ours && previous.voucher.seq > newest {

@@ -11,7 +11,7 @@ use super::watch::{News, Watch};
 use crate::failure::{Failure, Outcome};
 use crate::interrupts::{Interrupt, Interrupts};
 use crate::output::{ask, short};
-use crate::session::Session;
+use crate::session::{Session, chain_failure};
 
 /// How following ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,17 +147,17 @@ impl Follower<'_> {
                 self.learnt.approved = Some(approved);
             }
             JobEventBody::Refused(refusal) => self.story.tell(&Happening::Refused(&refusal.reason)),
-            JobEventBody::StopRequested(stop) if self.is_our_wish(&stop) => {
+            JobEventBody::StopRequested(stop) => {
+                if !self.is_our_wish(&stop).await? {
+                    return Ok(());
+                }
                 if let Some(cosigner) = &mut self.cosigner {
                     cosigner.is_stop_wished = true;
                 }
                 self.story.tell(&Happening::Note("stop requested"));
             }
             // The chain is asked itself; what claims a signature it does not have is nobody's word.
-            JobEventBody::Bid(_)
-            | JobEventBody::Chain { .. }
-            | JobEventBody::VoucherSigned(_)
-            | JobEventBody::StopRequested(_) => {}
+            JobEventBody::Bid(_) | JobEventBody::Chain { .. } | JobEventBody::VoucherSigned(_) => {}
         }
         Ok(())
     }
@@ -169,11 +169,19 @@ impl Follower<'_> {
         operator.is_ok_and(|operator| signed.is_by(domain, operator, self.record.order.order.signer))
     }
 
-    /// Whether payer or signer wants the job to end.
-    fn is_our_wish(&self, stop: &SignedStop) -> bool {
+    /// Whether payer, signer or the key of the order's budget wants the job to end.
+    async fn is_our_wish(&self, stop: &SignedStop) -> Outcome<bool> {
         let digest = SignedStop::digest(self.session.domain(), self.record.job_id);
         let order = &self.record.order.order;
-        stop.signature.is_by(order.payer, digest) || stop.signature.is_by(order.signer, digest)
+        if stop.signature.is_by(order.payer, digest) || stop.signature.is_by(order.signer, digest) {
+            return Ok(true);
+        }
+        match self.session.chain.budget_key(order.budget, order.payer).await {
+            Ok(key) => Ok(key.is_some_and(|key| stop.signature.is_by(key, digest))),
+            // A wish nobody can check now is none; the node and the gateway check it themselves.
+            Err(error) if error.is_retryable() => Ok(false),
+            Err(error) => Err(chain_failure(error)),
+        }
     }
 
     /// Acts on the chain's word; says whether the job is closed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opengpu_core::ids::JobId;
+use opengpu_core::ids::{BudgetId, JobId};
 use opengpu_core::matching::{Candidate, MatchError, Policy, Quote, choose_bid};
 use opengpu_core::money::Amount;
 use opengpu_core::order::Signable;
@@ -40,6 +40,10 @@ pub(crate) struct Purchase {
     pub(crate) wish: Wish,
     /// What runs.
     pub(crate) spec: JobSpec,
+    /// Whose credits pay.
+    pub(crate) payer: Address,
+    /// The payer's budget that is debited; 0 for none.
+    pub(crate) budget: BudgetId,
     /// Who signs usage.
     pub(crate) signer: Address,
     /// What is paid with.
@@ -53,7 +57,7 @@ pub(crate) struct Purchase {
 impl Purchase {
     /// Refuses before anything is signed when the credits do not cover the escrow; says how to deposit what is missing.
     pub(crate) async fn check_credits(&self, session: &Session) -> Outcome {
-        let credits = session.credits(self.token).await?;
+        let credits = session.credits_of(self.payer, self.token).await?;
         let missing = self.max_cost.saturating_sub(credits);
         if missing == Amount::ZERO {
             return Ok(());
@@ -64,13 +68,19 @@ impl Purchase {
             missing.format_units(name.decimals),
             name.symbol
         );
+        let (who, hint) = if self.payer == session.account() {
+            ("you have".to_owned(), format!("`{deposit}` adds them"))
+        } else {
+            let who = format!("payer {} has", self.payer);
+            (who, format!("ask the payer for `{deposit}`, or lower --max-cost"))
+        };
         let message = format!(
-            "too few credits: the job locks {}, you have {}, {} are missing",
+            "too few credits: the job locks {}, {who} {}, {} are missing",
             name.show(self.max_cost),
             name.show(credits),
             name.show(missing)
         );
-        Err(Failure::new(Kind::Budget, message).hint(format_args!("`{deposit}` adds them")))
+        Err(Failure::new(Kind::Budget, message).hint(hint))
     }
 
     /// Posts the order and chooses among the bids.
@@ -111,7 +121,8 @@ impl Purchase {
 
     async fn sign(&self, session: &Session, signer: Address, max_cost: Amount) -> Outcome<SignedOrder> {
         let parties = Parties {
-            payer: session.payer(),
+            payer: self.payer,
+            budget: self.budget,
             signer,
             token: self.token,
         };
@@ -173,7 +184,7 @@ impl Purchase {
             return Ok(None);
         }
         story.tell(&Happening::Note("no offers; asking what would be enough"));
-        let mut question = self.sign(session, session.payer(), most).await?;
+        let mut question = self.sign(session, session.account(), most).await?;
         let job = question.order.job_id(session.domain());
         session.gateway.post_order(&question).await?;
         let bids = gather_bids(session, job, story).await?;

@@ -101,7 +101,7 @@ impl Wish {
     ) -> Outcome<Order> {
         Ok(Order {
             payer: parties.payer,
-            budget: BudgetId::default(),
+            budget: parties.budget,
             signer: parties.signer,
             token: parties.token,
             max_cost,
@@ -125,7 +125,9 @@ impl Wish {
 pub(crate) struct Parties {
     /// Whose credits pay.
     pub(crate) payer: Address,
-    /// Who co-signs usage: the gateway's agent, or the payer itself.
+    /// The payer's budget that is debited; 0 for none.
+    pub(crate) budget: BudgetId,
+    /// Who co-signs usage: the gateway's agent, or this wallet itself.
     pub(crate) signer: Address,
     /// What is paid with.
     pub(crate) token: Address,
@@ -207,12 +209,14 @@ mod tests {
         let spec = wish.spec(image(), None, ChainId::LOCAL).unwrap();
         let parties = Parties {
             payer: Address::repeat_byte(1),
+            budget: BudgetId(U256::from(4)),
             signer: Address::repeat_byte(2),
             token: Address::repeat_byte(3),
         };
         let order = wish.order(&spec, parties, Amount(5), 1_000, U256::from(7)).unwrap();
         assert_eq!(spec.check(order.spec_digest), Ok(()));
         assert_eq!((order.payer, order.signer), (parties.payer, parties.signer));
+        assert_eq!(order.budget, parties.budget);
         assert_eq!((order.max_seconds, order.expires_at), (600, 1_000));
         assert!(!order.claimable);
     }

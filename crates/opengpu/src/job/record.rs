@@ -117,6 +117,7 @@ mod tests {
         };
         let parties = Parties {
             payer: key.address(),
+            budget: Default::default(),
             signer: key.address(),
             token: Address::repeat_byte(3),
         };

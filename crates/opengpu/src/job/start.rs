@@ -7,6 +7,7 @@ use opengpu_core::wire::SignedStop;
 use opengpu_store::Cid;
 use tokio::time::interval;
 
+use super::allowance::allowed_by;
 use super::artifacts::{Artifacts, gather};
 use super::collect::check_output_folder;
 use super::market::{Offer, Purchase};
@@ -40,6 +41,10 @@ pub(crate) async fn prepare(session: &Session, args: &args::Run, story: &mut dyn
     let wish = Wish::from_args(args)?;
     let (token, token_name) = session.token(&args.token)?;
     let max_cost = token_name.parse(&args.max_cost)?;
+    let payer = match args.budget {
+        Some(budget) => allowed_by(session, budget, token, max_cost).await?,
+        None => session.account(),
+    };
     if let Some(folder) = &args.output {
         check_output_folder(folder)?;
     }
@@ -63,7 +68,9 @@ pub(crate) async fn prepare(session: &Session, args: &args::Run, story: &mut dyn
     let purchase = Purchase {
         wish,
         spec,
-        signer: if args.self_sign { session.payer() } else { info.agent },
+        payer,
+        budget: args.budget.unwrap_or_default(),
+        signer: if args.self_sign { session.account() } else { info.agent },
         token,
         token_name,
         max_cost,

@@ -123,4 +123,5 @@ fn help_says_what_there_is() {
     let help = |arguments: &[&str]| String::from_utf8(opengpu(&home, arguments).stdout).unwrap();
     insta::assert_snapshot!("help", help(&["--help"]));
     insta::assert_snapshot!("help_run", help(&["run", "--help"]));
+    insta::assert_snapshot!("help_budget_open", help(&["wallet", "budget", "open", "--help"]));
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use opengpu_core::ids::JobId;
+use opengpu_core::ids::{BudgetId, JobId};
 use opengpu_core::job::{JobState, UsdRate};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{JobResult, Voucher};
@@ -86,6 +86,11 @@ impl Chain for FakeChain {
             rate,
             tier0_cap: Amount(5_000_000),
         })
+    }
+
+    async fn budget_key(&self, budget: BudgetId, payer: Address) -> Result<Option<Address>, ChainFault> {
+        let is_known = (budget, payer) == (super::world::budget(), super::world::key(3).address());
+        Ok(is_known.then(|| super::world::key(7).address()))
     }
 
     async fn job_state(&self, _job: JobId) -> Result<JobState, ChainFault> {

@@ -57,6 +57,29 @@ fn order_given_up_before_its_match_makes_room_for_the_next_at_once() {
 }
 
 #[test]
+fn order_of_a_budget_is_given_up_by_its_key_and_one_of_another_payers_budget_gets_no_bid() {
+    let world = TestWorld::new(Duration::from_millis(300));
+    let node = world.start_node();
+    let elsewhere = opengpu_core::ids::BudgetId(opengpu_core::U256::from(13));
+    world.post_order_paid_from(elsewhere, 1);
+    let first = world.post_order_paid_from(world::budget(), 2);
+    // Orders are looked at as they come: the one before got none.
+    world.wait("a bid", || world.gateway.bid().is_some());
+    assert_eq!(world.gateway.bid().unwrap().bid.job_id, first);
+    let second = world.post_order_number(3);
+    let begun = Instant::now();
+    world.give_up_by(7, first);
+    world.wait("a bid for the next", || {
+        world.gateway.bid().is_some_and(|bid| bid.bid.job_id == second)
+    });
+    node.kill();
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "waited for the first bid to lapse"
+    );
+}
+
+#[test]
 fn daemon_killed_at_twenty_moments_starts_once_bills_once_and_settles_once() {
     is_killed_twenty_times(7_000);
 }

@@ -54,7 +54,7 @@ impl TestNode {
     }
 }
 
-fn key(byte: u8) -> SecretKey {
+pub(super) fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes([byte; 32]).unwrap()
 }
 
@@ -174,7 +174,12 @@ impl TestWorld {
 
     /// The payer gives the order up.
     pub(super) fn give_up(&self, job: JobId) {
-        self.gateway.stop(SignedStop::sign(network().domain(), job, &key(3)));
+        self.give_up_by(3, job);
+    }
+
+    /// Somebody says that the order is given up.
+    pub(super) fn give_up_by(&self, who: u8, job: JobId) {
+        self.gateway.stop(SignedStop::sign(network().domain(), job, &key(who)));
     }
 
     /// A payer posts an order with an input.
@@ -184,6 +189,11 @@ impl TestWorld {
 
     /// As [`TestWorld::post_order`]; each number is an order of its own.
     pub(super) fn post_order_number(&self, number: u64) -> JobId {
+        self.post_order_paid_from(BudgetId::default(), number)
+    }
+
+    /// The same, paid from a budget.
+    pub(super) fn post_order_paid_from(&self, budget: BudgetId, number: u64) -> JobId {
         let input = self.dir.path().join("payers-input");
         std::fs::create_dir_all(&input).unwrap();
         std::fs::write(input.join("data"), b"the input").unwrap();
@@ -194,6 +204,7 @@ impl TestWorld {
                 bytes: imported.bytes,
             },
             number,
+            budget,
         );
         let job = order.order.job_id(network().domain());
         self.gateway.show(order);
@@ -259,7 +270,12 @@ fn order_of(gateway: &FakeGateway) -> Order {
     shown.block_on(gateway.orders("", 0)).unwrap().items[0].order.clone()
 }
 
-fn order(input: Artifact, number: u64) -> SignedOrder {
+/// The payer's budget, whose key is 7.
+pub(super) fn budget() -> BudgetId {
+    BudgetId(U256::from(12))
+}
+
+fn order(input: Artifact, number: u64, budget: BudgetId) -> SignedOrder {
     let spec = JobSpec {
         version: 1,
         name: String::new(),
@@ -283,7 +299,7 @@ fn order(input: Artifact, number: u64) -> SignedOrder {
     };
     let order = Order {
         payer: key(3).address(),
-        budget: BudgetId::default(),
+        budget,
         signer: key(2).address(),
         token: Address::repeat_byte(5),
         max_cost: Amount(1_000),

@@ -42,6 +42,11 @@ pub(super) fn signer() -> SecretKey {
     SecretKey::from_bytes([2; 32]).unwrap()
 }
 
+/// Key of the budget that pays.
+pub(super) fn spender() -> SecretKey {
+    SecretKey::from_bytes([7; 32]).unwrap()
+}
+
 pub(super) fn payer() -> SecretKey {
     SecretKey::from_bytes([3; 32]).unwrap()
 }
@@ -136,6 +141,7 @@ impl Bench {
             owner: Address::repeat_byte(6),
             token_symbol: "USDC".to_owned(),
             token_decimals: 6,
+            budget_key: Some(spender().address()),
         };
         let record = JobRecord::offered(job_id, order, SignedBid { bid, signature }, facts);
         let moment = Moment {

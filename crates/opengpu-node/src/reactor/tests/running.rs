@@ -32,8 +32,8 @@ fn unmatched_bid_holds_its_capacity_until_it_lapses_and_is_forgotten_later() {
 }
 
 #[test]
-fn order_given_up_by_payer_or_signer_frees_what_its_bid_holds_at_once() {
-    for key in [payer(), signer()] {
+fn order_given_up_by_payer_signer_or_budget_key_frees_what_its_bid_holds_at_once() {
+    for key in [payer(), signer(), spender()] {
         let mut bench = Bench::offered(&[], 1_000);
         let stop = SignedStop::sign(bench.rules.domain, bench.job.record.job_id, &key);
         assert_eq!(bench.tell(Event::StopRequested(stop.clone())), [Effect::FreeCapacity]);
@@ -305,8 +305,13 @@ fn job_stops_when_its_escrow_is_used_up_and_bills_not_a_unit_more() {
 }
 
 #[test]
-fn stop_is_obeyed_only_when_payer_or_signer_signed_it() {
-    for (key, is_obeyed) in [(stranger(), false), (payer(), true), (signer(), true)] {
+fn stop_is_obeyed_only_when_payer_signer_or_budget_key_signed_it() {
+    for (key, is_obeyed) in [
+        (stranger(), false),
+        (payer(), true),
+        (signer(), true),
+        (spender(), true),
+    ] {
         let mut bench = Bench::running(1_000);
         let stop = SignedStop::sign(bench.rules.domain, bench.job.record.job_id, &key);
         let effects = bench.tell(Event::StopRequested(stop));
