@@ -17,6 +17,12 @@ alloy::sol!(
 alloy::sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    Deployer,
+    "../../contracts/abi/Deployer.json"
+);
+alloy::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     NodeRegistry,
     "../../contracts/abi/NodeRegistry.json"
 );

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use crate::error::Revert;
 
 /// The committed artifacts whose errors we know. Bytecode is in them too; only the ABI is read here.
-const ARTIFACTS: [&str; 4] = [
+const ARTIFACTS: [&str; 5] = [
     include_str!("../../../contracts/abi/Cloudverse.json"),
+    include_str!("../../../contracts/abi/Deployer.json"),
     include_str!("../../../contracts/abi/NodeRegistry.json"),
     include_str!("../../../contracts/abi/OpenToken.json"),
     include_str!("../../../contracts/abi/TestStablecoin.json"),
@@ -58,6 +59,8 @@ const SENTENCES: &[(&str, &str)] = &[
         "token {token} moved {moved} base units instead of {asked}: it takes fees or rebases",
     ),
     ("CloudWallet_WeekNotOver", "week {week} is not over"),
+    ("Deployer_CreationFailed", "a contract's constructor failed and did not say why"),
+    ("Deployer_NotOwner", "{caller} is not the account that the Deployer was made for"),
     ("CloudWallet_ZeroAddress", "an address is zero"),
     ("CloudWallet_ZeroAmount", "an amount is zero"),
     ("JobMarket_DeadlineNotReached", "this is possible from {deadline} on"),
@@ -177,6 +180,14 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     ("ERC2612ExpiredSignature", "the permit expired at {deadline}"),
     ("ERC721NonexistentToken", "there is no node {tokenId}"),
+    (
+        "OpenToken_AllocationsSum",
+        "the allocations of OPEN are {sum} base units in all, not {supply}",
+    ),
+    (
+        "OpenToken_EmptyAllocation",
+        "allocation {index} of OPEN has no receiver or no amount",
+    ),
     (
         "TestStablecoin_NotALocalNetwork",
         "the test stablecoin exists on local networks only, not on chain {chainId}",

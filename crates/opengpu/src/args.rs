@@ -1,11 +1,13 @@
 //! The command line: what can be said, nothing about what it does.
 
+mod deploy;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+pub(crate) use deploy::{Advance, Deploy};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
@@ -80,6 +82,10 @@ pub(crate) enum Command {
     /// Run a node
     #[command(subcommand)]
     Node(Node),
+    /// Put the contracts on a chain, or go on with it, and verify them
+    Deploy(Deploy),
+    /// Move a local chain's clock forward
+    Advance(Advance),
     /// Keep the local network's chain node running
     #[command(name = "__chain", hide = true)]
     Chain(Config),

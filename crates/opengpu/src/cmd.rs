@@ -1,6 +1,8 @@
 //! The commands. Each file is one of them: it reads its options, calls what does the work, and prints.
 
+mod advance;
 mod demo;
+mod deploy;
 mod down;
 mod jobs;
 mod logs;
@@ -43,6 +45,8 @@ pub(crate) async fn dispatch(context: Context, command: Command) -> Outcome {
         Command::Wallet(args) => wallet::wallet(&context, &args).await,
         Command::Gateway(Gateway::Start(args)) => daemons::run_gateway(&args.config).await,
         Command::Node(Node::Start(args)) => daemons::run_node(&args.config).await,
+        Command::Deploy(args) => deploy::deploy(&context, &args).await,
+        Command::Advance(args) => advance::advance(&context, &args).await,
         Command::Chain(args) => daemons::run_chain(&args.config).await,
         Command::PackImage(args) => pack_image::pack_image(&args),
     }

@@ -105,7 +105,7 @@ impl ChainClient {
     }
 
     /// Looks for the receipt until it is there, the transaction is gone, or patience ends.
-    async fn wait_for(&self, transaction: B256) -> Result<TransactionReceipt, ChainError> {
+    pub(crate) async fn wait_for(&self, transaction: B256) -> Result<TransactionReceipt, ChainError> {
         let patience = if self.network().chain_id == ChainId::LOCAL {
             LOCAL_PATIENCE
         } else {

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should panic"
 )]
 
+mod deployment;
 mod devnet;
 mod faults;
 mod follower;

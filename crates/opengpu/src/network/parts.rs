@@ -34,6 +34,8 @@ pub(super) fn bare_network(ports: Ports) -> Network {
             node_registry: Address::ZERO,
             open_token: Address::ZERO,
             tokens: Vec::new(),
+            staking: None,
+            deployer: None,
         },
         deployed_at_block: 0,
     }
