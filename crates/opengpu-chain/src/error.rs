@@ -102,9 +102,12 @@ impl ChainError {
                 Remedy::Retry
             }
             Self::Reverted(_) | Self::Malformed(_) => Remedy::GiveUp,
-            Self::InsufficientGas { .. } | Self::WrongChain { .. } | Self::NoContract { .. } | Self::NoKey | Self::NotAsPlanned(_) | Self::NoFactory { .. } => {
-                Remedy::AskUser
-            }
+            Self::InsufficientGas { .. }
+            | Self::WrongChain { .. }
+            | Self::NoContract { .. }
+            | Self::NoKey
+            | Self::NotAsPlanned(_)
+            | Self::NoFactory { .. } => Remedy::AskUser,
         }
     }
 

@@ -59,8 +59,14 @@ const SENTENCES: &[(&str, &str)] = &[
         "token {token} moved {moved} base units instead of {asked}: it takes fees or rebases",
     ),
     ("CloudWallet_WeekNotOver", "week {week} is not over"),
-    ("Deployer_CreationFailed", "a contract's constructor failed and did not say why"),
-    ("Deployer_NotOwner", "{caller} is not the account that the Deployer was made for"),
+    (
+        "Deployer_CreationFailed",
+        "a contract's constructor failed and did not say why",
+    ),
+    (
+        "Deployer_NotOwner",
+        "{caller} is not the account that the Deployer was made for",
+    ),
     ("CloudWallet_ZeroAddress", "an address is zero"),
     ("CloudWallet_ZeroAmount", "an amount is zero"),
     ("JobMarket_DeadlineNotReached", "this is possible from {deadline} on"),

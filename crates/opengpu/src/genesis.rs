@@ -196,14 +196,26 @@ mod tests {
     fn a_mistake_names_its_field() {
         let cases = [
             ("usd-rate = \"0.001\"", "usd-rate = \"cheap\"", "token OPEN: usd-rate"),
-            ("usd-rate = \"0.001\"", "usd-rate = \"0\"", "token OPEN: usd-rate: it is 0"),
-            ("usd-rate = \"0.001\"", "usd-rate = \"99999999999999999\"", "token OPEN: usd-rate"),
+            (
+                "usd-rate = \"0.001\"",
+                "usd-rate = \"0\"",
+                "token OPEN: usd-rate: it is 0",
+            ),
+            (
+                "usd-rate = \"0.001\"",
+                "usd-rate = \"99999999999999999\"",
+                "token OPEN: usd-rate",
+            ),
             ("t0-cap = \"5\"", "t0-cap = \"0.0000001\"", "token USDC: t0-cap"),
             ("decimals = 18", "decimals = 8", "token OPEN: decimals"),
             ("symbol = \"USDC\"", "symbol = \"OPEN\"", "two tokens OPEN"),
             ("governance = \"0x", "governance = \"0y", "governance"),
             ("response-window-seconds", "response-window", "response-window"),
-            ("amount = \"40000000000\"", "amount = \"40000000001\"", "100000000001 OPEN in all, not 100000000000"),
+            (
+                "amount = \"40000000000\"",
+                "amount = \"40000000001\"",
+                "100000000001 OPEN in all, not 100000000000",
+            ),
             ("amount = \"40000000000\"", "amount = \"-1\"", ": amount"),
         ];
         for (right, mistake, words) in cases {

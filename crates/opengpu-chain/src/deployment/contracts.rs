@@ -107,7 +107,10 @@ impl Places {
 
     /// A contract's address.
     pub(super) fn find(&self, name: &str) -> Option<Address> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, address)| *address)
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, address)| *address)
     }
 
     /// All, in order.

@@ -20,7 +20,7 @@ pub(super) static FACTORY_CODE: Bytes = bytes!(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
 );
 /// Who signed its creation. Nobody has the key: the signature was made up, and the account follows from it.
-pub(super) const FACTORY_SIGNER: Address = address!("3fab184622dc19b6109349b94811493bf45362e2");
+pub(super) const FACTORY_SIGNER: Address = address!("3fab184622dc19b6109349b94811493bf2a45362");
 /// Its creation, signed for every chain: 100,000 gas at 100 gwei.
 static FACTORY_TRANSACTION: Bytes = bytes!(
     "f8a58085174876e800830186a08080b853604580600e600039806000f350fe7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf31ba02222222222222222222222222222222222222222222222222222222222222222a02222222222222222222222222222222222222222222222222222222222222222"
@@ -61,7 +61,9 @@ pub(super) async fn fund_signer(client: &ChainClient) -> Result<(), ChainError> 
 pub(super) async fn make_factory(client: &ChainClient) -> Result<(), ChainError> {
     let refused = |reason: String| ChainError::NoFactory { reason };
     if client.transactions_of(FACTORY_SIGNER).await? > 0 {
-        return Err(refused("its signer's only transaction was used for something else".to_owned()));
+        return Err(refused(
+            "its signer's only transaction was used for something else".to_owned(),
+        ));
     }
     let sent = client.provider().send_raw_transaction(&FACTORY_TRANSACTION).await;
     if let Err(error) = sent

@@ -32,7 +32,10 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FundFactory => write!(f, "pay for the CREATE2 factory (0.01 of the chain's coin to {FACTORY_SIGNER})"),
+            Self::FundFactory => write!(
+                f,
+                "pay for the CREATE2 factory (0.01 of the chain's coin to {FACTORY_SIGNER})"
+            ),
             Self::MakeFactory => write!(f, "make the CREATE2 factory at {FACTORY}"),
             Self::MakeDeployer(address) => write!(f, "make Deployer at {address}"),
             Self::Make(name, address) => write!(f, "make {name} at {address}"),
@@ -48,7 +51,10 @@ impl Deployment {
     /// [`ChainError::Unreachable`]; [`ChainError::NotAsPlanned`] when something else is at an address of ours.
     pub async fn missing(&self) -> Result<Vec<Step>, ChainError> {
         let mut steps = Vec::new();
-        if !self.is_there("Deployer", self.deployer, &Deployer::DEPLOYED_BYTECODE).await? {
+        if !self
+            .is_there("Deployer", self.deployer, &Deployer::DEPLOYED_BYTECODE)
+            .await?
+        {
             steps.append(&mut self.missing_factory().await?);
             steps.push(Step::MakeDeployer(self.deployer));
         }

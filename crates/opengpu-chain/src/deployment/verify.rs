@@ -49,7 +49,11 @@ impl Deployment {
         let config = &self.config;
         let mut differences = Differences::default();
         let sum: U256 = config.allocated().into_values().sum();
-        differences.expect("the sum of the allocations in base units", sum, U256::from(OPEN_SUPPLY.0));
+        differences.expect(
+            "the sum of the allocations in base units",
+            sum,
+            U256::from(OPEN_SUPPLY.0),
+        );
         let is_local = config.chain_id == ChainId::LOCAL;
         let shortest = SHORTEST_RESPONSE_WINDOW[usize::from(!is_local)];
         if !(shortest..=LONGEST_RESPONSE_WINDOW).contains(&config.response_window_seconds) {
@@ -58,7 +62,10 @@ impl Deployment {
                 config.response_window_seconds
             ));
         }
-        for (name, zero) in [("governance", config.governance.is_zero()), ("the deployer", self.owner.is_zero())] {
+        for (name, zero) in [
+            ("governance", config.governance.is_zero()),
+            ("the deployer", self.owner.is_zero()),
+        ] {
             if zero {
                 differences.0.push(format!("{name} is the zero address"));
             }
@@ -115,7 +122,10 @@ impl Deployment {
         }
         let minted = self.minted(&client, network.deployed_at_block).await?;
         let planned = self.config.allocated();
-        for account in planned.keys().chain(minted.keys().filter(|account| !planned.contains_key(*account))) {
+        for account in planned
+            .keys()
+            .chain(minted.keys().filter(|account| !planned.contains_key(*account)))
+        {
             let of = |parts: &BTreeMap<Address, U256>| parts.get(account).copied().unwrap_or_default();
             let what = format!("the OPEN minted to {account} in base units");
             differences.expect(&what, of(&minted), of(&planned));
@@ -128,13 +138,41 @@ impl Deployment {
         let (market, registry) = (client.cloudverse(), client.registry());
         let read = |error| client.call_error(error);
         let wires = [
-            ("Cloudverse.nodeRegistry", market.nodeRegistry().call().await, contracts.node_registry),
-            ("Cloudverse.openToken", market.openToken().call().await, contracts.open_token),
-            ("Cloudverse.governance", market.governance().call().await, self.config.governance),
-            ("Cloudverse.staking", market.staking().call().await, contracts.staking.unwrap_or_default()),
-            ("NodeRegistry.cloudverse", registry.cloudverse().call().await, contracts.cloudverse),
-            ("NodeRegistry.openToken", registry.openToken().call().await, contracts.open_token),
-            ("NodeRegistry.governance", registry.governance().call().await, self.config.governance),
+            (
+                "Cloudverse.nodeRegistry",
+                market.nodeRegistry().call().await,
+                contracts.node_registry,
+            ),
+            (
+                "Cloudverse.openToken",
+                market.openToken().call().await,
+                contracts.open_token,
+            ),
+            (
+                "Cloudverse.governance",
+                market.governance().call().await,
+                self.config.governance,
+            ),
+            (
+                "Cloudverse.staking",
+                market.staking().call().await,
+                contracts.staking.unwrap_or_default(),
+            ),
+            (
+                "NodeRegistry.cloudverse",
+                registry.cloudverse().call().await,
+                contracts.cloudverse,
+            ),
+            (
+                "NodeRegistry.openToken",
+                registry.openToken().call().await,
+                contracts.open_token,
+            ),
+            (
+                "NodeRegistry.governance",
+                registry.governance().call().await,
+                self.config.governance,
+            ),
         ];
         for (what, found, expected) in wires {
             differences.expect(what, found.map_err(read)?, expected);
@@ -148,7 +186,9 @@ impl Deployment {
         let shares = client.shares_now().await?;
         if shares.stakers_bps > FEE_CAPS_BPS[0] || shares.treasury_bps > FEE_CAPS_BPS[1] {
             let (stakers, treasury) = (shares.stakers_bps, shares.treasury_bps);
-            differences.0.push(format!("the fees are {stakers} and {treasury} hundredths of a percent"));
+            differences
+                .0
+                .push(format!("the fees are {stakers} and {treasury} hundredths of a percent"));
         }
         Ok(())
     }
@@ -163,7 +203,11 @@ impl Deployment {
         let symbol = &listing.symbol;
         let found = client.token(self.address_of(&listing.token)).await?;
         differences.expect("a token's symbol", &found.info.symbol, symbol);
-        differences.expect(&format!("the decimals of {symbol}"), found.info.decimals, listing.decimals);
+        differences.expect(
+            &format!("the decimals of {symbol}"),
+            found.info.decimals,
+            listing.decimals,
+        );
         if found.usd_rate.0 != 0 {
             differences.expect(&format!("the rate of {symbol}"), found.usd_rate.0, listing.usd_rate.0);
             differences.expect(&format!("the T0 cap of {symbol}"), found.t0_cap.0, listing.t0_cap.0);
@@ -198,7 +242,11 @@ impl Deployment {
 
 impl ChainClient {
     async fn open_token_supply(&self) -> Result<U256, ChainError> {
-        let supply = self.erc20(self.network().contracts.open_token).totalSupply().call().await;
+        let supply = self
+            .erc20(self.network().contracts.open_token)
+            .totalSupply()
+            .call()
+            .await;
         supply.map_err(|error| self.call_error(error))
     }
 }

@@ -139,7 +139,11 @@ async fn a_deployment_killed_after_any_step_goes_on() {
             let killed = plan(&config).await;
             killed.take(step, &key(0)).await.unwrap();
         }
-        assert_eq!(plan(&config).await.missing().await.unwrap(), steps[done..], "after {done}");
+        assert_eq!(
+            plan(&config).await.missing().await.unwrap(),
+            steps[done..],
+            "after {done}"
+        );
         assert_eq!(deploy(&config, key(0)).await.unwrap().contracts, expected);
     }
 }
@@ -147,7 +151,7 @@ async fn a_deployment_killed_after_any_step_goes_on() {
 #[tokio::test]
 async fn a_chain_whose_factory_cannot_be_made_says_so() {
     let bare = Bare::start(ELSEWHERE, &["--no-create2"]).await;
-    let signer = address!("3fab184622dc19b6109349b94811493bf45362e2");
+    let signer = address!("3fab184622dc19b6109349b94811493bf2a45362");
     bare.rpc().anvil_set_nonce(signer, 1).await.unwrap();
     let error = deploy(&bare.config(ELSEWHERE), key(0)).await.unwrap_err();
     assert!(matches!(error, ChainError::NoFactory { .. }), "{error}");
@@ -160,7 +164,10 @@ async fn foreign_code_at_an_address_of_ours_is_named() {
         let bare = Bare::start(ELSEWHERE, &[]).await;
         let config = bare.config(ELSEWHERE);
         let (name, address) = plan(&config).await.contracts()[index];
-        bare.rpc().anvil_set_code(address, vec![0x60, 0x00].into()).await.unwrap();
+        bare.rpc()
+            .anvil_set_code(address, vec![0x60, 0x00].into())
+            .await
+            .unwrap();
         let error = deploy(&config, key(0)).await.unwrap_err();
         assert!(matches!(error, ChainError::NotAsPlanned(_)), "{error}");
         let text = error.to_string();
@@ -208,7 +215,12 @@ async fn what_is_on_the_chain_and_was_not_asked_for_is_named() {
     other.listings[0].t0_cap = Amount(7);
     let text = deploy(&other, key(0)).await.unwrap_err().to_string();
     let planned = format!("the OPEN minted to {} in base units is 0, not", key(1).address());
-    for words in [planned.as_str(), "responseWindowSeconds is 600, not 700", "T0 cap of OPEN", "not 7"] {
+    for words in [
+        planned.as_str(),
+        "responseWindowSeconds is 600, not 700",
+        "T0 cap of OPEN",
+        "not 7",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
 }

@@ -13,8 +13,13 @@ use crate::session::{chain_failure, chosen_network};
 pub(crate) async fn advance(context: &Context, args: &Advance) -> Outcome {
     let network = chosen_network(&context.home, &context.global)?;
     if network.chain_id != ChainId::LOCAL {
-        let message = format!("the network `{}` is on chain {}: nobody moves its clock", network.name, network.chain_id);
-        return Err(Failure::usage(message).hint(format_args!("only local chains ({}) can be advanced", ChainId::LOCAL)));
+        let message = format!(
+            "the network `{}` is on chain {}: nobody moves its clock",
+            network.name, network.chain_id
+        );
+        return Err(
+            Failure::usage(message).hint(format_args!("only local chains ({}) can be advanced", ChainId::LOCAL))
+        );
     }
     let client = ChainClient::connect(&network, None).await.map_err(chain_failure)?;
     let before = client.now().await.map_err(chain_failure)?;
@@ -25,5 +30,8 @@ pub(crate) async fn advance(context: &Context, args: &Advance) -> Outcome {
     if context.global.json {
         return print_json(&serde_json::json!({ "chainTime": now, "advancedSeconds": now.saturating_sub(before) }));
     }
-    print_line(&format!("the chain's time is now {now}, {} s later", now.saturating_sub(before)))
+    print_line(&format!(
+        "the chain's time is now {now}, {} s later",
+        now.saturating_sub(before)
+    ))
 }

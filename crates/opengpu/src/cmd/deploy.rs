@@ -96,7 +96,8 @@ pub(crate) async fn deploy(context: &Context, args: &Deploy) -> Outcome {
             .finish(&key, first_block, &|step| say(&step.to_string()))
             .await
             .map_err(|error| chain_failure(error).hint("the same command again goes on where this one stopped"))?;
-        std::fs::create_dir_all(file.parent().unwrap_or(&file)).or_fail("cannot make the folder of the network's file")?;
+        std::fs::create_dir_all(file.parent().unwrap_or(&file))
+            .or_fail("cannot make the folder of the network's file")?;
         network.save(&file).or_fail("cannot write the network's file")?;
         report.file = Some(file);
     }
@@ -181,7 +182,11 @@ fn former(file: &std::path::Path, deployment: &Deployment) -> Outcome<Option<Net
     if former.contracts.cloudverse == deployment.network().contracts.cloudverse {
         return Ok(Some(former));
     }
-    let message = format!("{} names another deployment, with Cloudverse at {}", file.display(), former.contracts.cloudverse);
+    let message = format!(
+        "{} names another deployment, with Cloudverse at {}",
+        file.display(),
+        former.contracts.cloudverse
+    );
     Err(Failure::usage(message).hint("move that file away, or deploy with the key and salt of that deployment"))
 }
 
