@@ -6,6 +6,7 @@ use opengpu_core::ids::ChainId;
 use super::Context;
 use crate::args::Advance;
 use crate::failure::{Failure, Outcome};
+use crate::network::LocalNetwork;
 use crate::output::{print_json, print_line};
 use crate::session::{chain_failure, chosen_network};
 
@@ -27,6 +28,9 @@ pub(crate) async fn advance(context: &Context, args: &Advance) -> Outcome {
         .advance_time(u64::from(args.time.0))
         .await
         .map_err(chain_failure)?;
+    // Gateway and node go by the chain's clock: who uses them next should find them there.
+    let head = client.head().await.map_err(chain_failure)?;
+    LocalNetwork::of(&context.home).saw_block(&network, head.number).await?;
     if context.global.json {
         return print_json(&serde_json::json!({ "chainTime": now, "advancedSeconds": now.saturating_sub(before) }));
     }

@@ -8,7 +8,10 @@ fn weeks_pass_at_once_and_the_next_job_is_paid_as_ever() {
     let before = network.json(&["advance", "1s"])["chainTime"].as_u64().unwrap();
     let moved = network.json(&["advance", "14d"]);
     let fourteen_days = 14 * 86_400;
-    assert!(moved["chainTime"].as_u64().unwrap() >= before + fourteen_days, "{moved}");
+    assert!(
+        moved["chainTime"].as_u64().unwrap() >= before + fourteen_days,
+        "{moved}"
+    );
     assert_eq!(network.json(&["status"])["isUp"], true);
     let bill = network.bill(&[], "echo later > /out/answer");
     assert_adds_up(&bill);
