@@ -49,11 +49,12 @@ pub fn deployer_address(owner: Address, salt_text: &str) -> Address {
 }
 
 /// Pays the account that signed the factory's creation.
-pub(super) async fn fund_signer(client: &ChainClient) -> Result<(), ChainError> {
+pub(super) async fn fund_signer(client: &ChainClient, nonce: u64) -> Result<(), ChainError> {
     let missing = factory_cost().saturating_sub(client.gas_balance(FACTORY_SIGNER).await?);
     let request = TransactionRequest::default()
         .with_to(FACTORY_SIGNER)
-        .with_value(missing);
+        .with_value(missing)
+        .with_nonce(nonce);
     client.send(request).await.map(drop)
 }
 
@@ -81,9 +82,17 @@ pub(super) async fn make_factory(client: &ChainClient) -> Result<(), ChainError>
 }
 
 /// Makes the Deployer.
-pub(super) async fn make_deployer(client: &ChainClient, owner: Address, salt_text: &str) -> Result<(), ChainError> {
+pub(super) async fn make_deployer(
+    client: &ChainClient,
+    owner: Address,
+    salt_text: &str,
+    nonce: u64,
+) -> Result<(), ChainError> {
     let data = [salt(salt_text).as_slice(), &deployer_code(owner)].concat();
-    let request = TransactionRequest::default().with_to(FACTORY).with_input(data);
+    let request = TransactionRequest::default()
+        .with_to(FACTORY)
+        .with_input(data)
+        .with_nonce(nonce);
     client.send(request).await.map(drop)
 }
 

@@ -10,6 +10,8 @@ mod factory;
 mod steps;
 mod verify;
 
+use std::time::Duration;
+
 use alloy::primitives::Bytes;
 use alloy::providers::Provider as _;
 use alloy::sol_types::SolCall as _;
@@ -17,18 +19,23 @@ use opengpu_core::Address;
 use opengpu_core::job::UsdRate;
 use opengpu_core::money::Amount;
 use opengpu_core::sign::SecretKey;
+use tokio::time::{Instant, sleep};
 
 use crate::bindings::Cloudverse;
 use crate::client::ChainClient;
 use crate::convert::malformed;
 use crate::error::ChainError;
 use crate::network::{Contracts, Network, TokenInfo};
+use crate::transactions::is_nonce_taken;
 
 pub use config::{Allocation, DeployConfig, ListedToken, Listing, OPEN_SUPPLY};
 pub use factory::{FACTORY, deployer_address};
 pub use steps::Step;
 
 use contracts::Places;
+
+/// How long a deployment waits for transactions that an earlier run left behind.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Deploys what is missing, lists the tokens where the deployer is governance, reads everything back and returns the network.
 ///
@@ -107,6 +114,7 @@ impl Deployment {
         first_block: Option<u64>,
         tell: &(dyn Fn(&Step) + Sync),
     ) -> Result<Network, ChainError> {
+        let give_up = Instant::now() + PATIENCE;
         let mut first_block = first_block;
         let mut last = None;
         while let Some(step) = self.missing().await?.into_iter().next() {
@@ -116,8 +124,15 @@ impl Deployment {
                 )));
             }
             tell(&step);
-            let block = self.take(&step, key).await?;
-            if matches!(step, Step::Make("OpenToken", _)) {
+            let block = match self.take(&step, key).await {
+                Err(ChainError::Refused { message, .. }) if is_nonce_taken(&message) && Instant::now() < give_up => {
+                    // A killed run left a transaction behind: see what becomes of it.
+                    sleep(self.client.poll_interval()).await;
+                    continue;
+                }
+                taken => taken?,
+            };
+            if block.is_some() && matches!(step, Step::Make("OpenToken", _)) {
                 first_block = block;
             }
             last = Some(step);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use alloy::network::TransactionBuilder as _;
 use alloy::primitives::Bytes;
 use opengpu_core::Address;
 use opengpu_core::sign::SecretKey;
@@ -109,14 +110,21 @@ impl Deployment {
         wanted.map(|row| (row, self.places.of(row.name)))
     }
 
-    /// Takes one step and returns its block, where it has one of its own.
+    /// Takes one step and returns its block, where it has one of its own. A step that is not missing any more is not taken again.
+    ///
+    /// The nonce is the one after the account's transactions in blocks, read before the state is: a transaction that a killed run left
+    /// behind and ours have the same one then, so one of them is included and never both.
     ///
     /// # Errors
     /// [`ChainError`]; [`ChainError::NoFactory`] where a chain does not take the factory's creation.
     pub async fn take(&self, step: &Step, key: &SecretKey) -> Result<Option<u64>, ChainError> {
         let client = self.client.with_key(Some(key.clone()))?;
+        let nonce = client.transactions_of(self.owner).await?;
+        if !self.missing().await?.contains(step) {
+            return Ok(None);
+        }
         match step {
-            Step::FundFactory => factory::fund_signer(&client).await?,
+            Step::FundFactory => factory::fund_signer(&client, nonce).await?,
             Step::MakeFactory => {
                 factory::make_factory(&client).await?;
                 if !self.is_there("CREATE2 factory", FACTORY, &FACTORY_CODE).await? {
@@ -125,8 +133,8 @@ impl Deployment {
                     });
                 }
             }
-            Step::MakeDeployer(_) => factory::make_deployer(&client, self.owner, &self.config.salt).await?,
-            Step::Make(name, address) => return self.make(&client, name, *address).await.map(Some),
+            Step::MakeDeployer(_) => factory::make_deployer(&client, self.owner, &self.config.salt, nonce).await?,
+            Step::Make(name, address) => return self.make(&client, name, *address, nonce).await.map(Some),
             Step::List(symbol, address) => {
                 let listing = self.config.listings.iter().find(|listing| listing.symbol == *symbol);
                 let listing = listing.ok_or_else(|| malformed(format!("no listing {symbol}")))?;
@@ -136,14 +144,15 @@ impl Deployment {
         Ok(None)
     }
 
-    async fn make(&self, client: &ChainClient, name: &str, address: Address) -> Result<u64, ChainError> {
+    async fn make(&self, client: &ChainClient, name: &str, address: Address, nonce: u64) -> Result<u64, ChainError> {
         let row = self.rows().find(|(row, _)| row.name == name).map(|(row, _)| row);
         let row = row.ok_or_else(|| malformed(format!("no contract {name}")))?;
         let arguments = (row.arguments)(&self.config, &self.places);
         let init_code = [row.bytecode.as_ref(), arguments.as_slice()].concat();
         let request = Deployer::new(self.deployer, client.provider().clone())
             .create(init_code.into())
-            .into_transaction_request();
+            .into_transaction_request()
+            .with_nonce(nonce);
         let sent = client.send(request).await?;
         if self.is_there(row.name, address, row.runtime).await? {
             Ok(sent.block)

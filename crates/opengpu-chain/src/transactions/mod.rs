@@ -12,6 +12,7 @@ mod wallet;
 use opengpu_core::B256;
 
 pub use market::Ensured;
+pub(crate) use send::is_nonce_taken;
 
 /// A transaction that is in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

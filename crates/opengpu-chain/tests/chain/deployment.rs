@@ -149,6 +149,32 @@ async fn a_deployment_killed_after_any_step_goes_on() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_a_killed_run_left_behind_is_not_sent_twice() {
+    let bare = Bare::start(ELSEWHERE, &[]).await;
+    let config = bare.config(ELSEWHERE);
+    let steps = plan(&config).await.missing().await.unwrap();
+    plan(&config).await.take(&steps[0], &key(0)).await.unwrap();
+    bare.rpc().anvil_set_auto_mine(false).await.unwrap();
+    let killed = plan(&config).await;
+    let taken = tokio::time::timeout(Duration::from_secs(2), killed.take(&steps[1], &key(0))).await;
+    assert!(taken.is_err(), "it waits for its block");
+    let waiting = bare.rpc().get_transaction_count(key(0).address()).pending().await;
+    assert_eq!(waiting.unwrap(), 2, "and is left behind");
+
+    let next = tokio::spawn({
+        let config = config.clone();
+        async move { deploy(&config, key(0)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    bare.rpc().anvil_set_auto_mine(true).await.unwrap();
+    bare.rpc().anvil_mine(Some(1), None).await.unwrap();
+    let network = next.await.unwrap().unwrap();
+    let deployer = network.contracts.deployer.unwrap();
+    let made = bare.rpc().get_transaction_count(deployer).await.unwrap();
+    assert_eq!(made, 4, "three contracts, none of them twice");
+}
+
+#[tokio::test]
 async fn a_chain_whose_factory_cannot_be_made_says_so() {
     let bare = Bare::start(ELSEWHERE, &["--no-create2"]).await;
     let signer = address!("3fab184622dc19b6109349b94811493bf2a45362");
