@@ -117,6 +117,16 @@ impl DeployConfig {
         }
     }
 
+    /// The same with `account` as governance that gets all OPEN.
+    #[must_use]
+    pub fn governed_by(mut self, account: Address) -> Self {
+        self.governance = account;
+        for allocation in &mut self.allocations {
+            allocation.to = account;
+        }
+        self
+    }
+
     /// What each account is to get in all, base units.
     pub(super) fn allocated(&self) -> std::collections::BTreeMap<Address, U256> {
         let mut parts = std::collections::BTreeMap::new();

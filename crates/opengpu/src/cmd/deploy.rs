@@ -1,6 +1,6 @@
 //! `opengpu deploy`: the contracts, on any chain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use opengpu_chain::deployment::{GovernanceCall, Step};
 use opengpu_chain::keys::KeyFiles;
@@ -14,7 +14,7 @@ use super::Context;
 use crate::args::Deploy;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::genesis;
-use crate::home::LOCAL;
+use crate::home::{LOCAL, NetworkConfig};
 use crate::network::LocalNetwork;
 use crate::output::{print_json, print_line, say, table};
 use crate::session::{chain_failure, environment_key};
@@ -72,8 +72,8 @@ struct Target {
 pub(crate) async fn deploy(context: &Context, args: &Deploy) -> Outcome {
     let target = target(context, args)?;
     let chain_id = ChainClient::chain_id_at(&target.rpc_url).await.map_err(chain_failure)?;
-    let config = config(&target, args, chain_id)?;
     let key = unlock(target.key.clone()).await?;
+    let config = config(&target, args, chain_id, key.address())?;
     let deployment = Deployment::plan(&config, key.address()).await.map_err(chain_failure)?;
     let file = target
         .file
@@ -91,19 +91,27 @@ pub(crate) async fn deploy(context: &Context, args: &Deploy) -> Outcome {
         file: None,
     };
     if !args.dry_run {
-        let first_block = former.map(|network| network.deployed_at_block);
-        let network = deployment
-            .finish(&key, first_block, &|step| say(&step.to_string()))
-            .await
-            .map_err(|error| chain_failure(error).hint("the same command again goes on where this one stopped"))?;
-        std::fs::create_dir_all(file.parent().unwrap_or(&file))
-            .or_fail("cannot make the folder of the network's file")?;
-        network.save(&file).or_fail("cannot write the network's file")?;
+        let network = finish(&deployment, &key, former).await?;
+        write(&network, &file)?;
         report.file = Some(file);
     }
     let calls = deployment.governance_calls().await.map_err(chain_failure)?;
     report.governance_calls = calls.into_iter().map(Call::from).collect();
     show(context, &report)
+}
+
+async fn finish(deployment: &Deployment, key: &SecretKey, former: Option<Network>) -> Outcome<Network> {
+    let first_block = former.map(|network| network.deployed_at_block);
+    deployment
+        .finish(key, first_block, &|step| say(&step.to_string()))
+        .await
+        .map_err(|error| chain_failure(error).hint("the same command again goes on where this one stopped"))
+}
+
+fn write(network: &Network, file: &Path) -> Outcome {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).or_fail(format_args!("cannot make {}", folder.display()))?;
+    network.save(file).or_fail("cannot write the network's file")
 }
 
 /// What the command line, the environment and the config say.
@@ -125,14 +133,8 @@ fn target(context: &Context, args: &Deploy) -> Outcome<Target> {
             Failure::usage(format_args!("no endpoint of the network `{name}` is known"))
                 .hint("--rpc URL says where its chain answers")
         })?;
-    let configured = entry.and_then(|entry| {
-        Some(KeyFiles {
-            key: context.home.join(entry.keystore.as_ref()?),
-            password: context.home.join(entry.password_file.as_ref()?),
-        })
-    });
     let key = environment_key()
-        .or(configured)
+        .or_else(|| configured_key(context, entry?))
         .or_else(|| local_state.map(|_| local.key("governance")))
         .ok_or_else(|| {
             Failure::usage("there is no key to deploy with").hint("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE")
@@ -145,12 +147,19 @@ fn target(context: &Context, args: &Deploy) -> Outcome<Target> {
     })
 }
 
-fn config(target: &Target, args: &Deploy, chain_id: ChainId) -> Outcome<DeployConfig> {
+fn configured_key(context: &Context, entry: &NetworkConfig) -> Option<KeyFiles> {
+    Some(KeyFiles {
+        key: context.home.join(entry.keystore.as_ref()?),
+        password: context.home.join(entry.password_file.as_ref()?),
+    })
+}
+
+fn config(target: &Target, args: &Deploy, chain_id: ChainId, account: Address) -> Outcome<DeployConfig> {
     let config = match &args.genesis {
         Some(path) => genesis::read(path, &target.name, &target.rpc_url, chain_id)?,
         None if chain_id == ChainId::LOCAL => DeployConfig {
             name: target.name.clone(),
-            ..DeployConfig::local(&target.rpc_url)
+            ..DeployConfig::local(&target.rpc_url).governed_by(account)
         },
         None => {
             let message = format!("chain {chain_id} is not a local one: it needs a genesis file");
@@ -174,7 +183,7 @@ async fn unlock(files: KeyFiles) -> Outcome<SecretKey> {
 }
 
 /// The network's file from an earlier run. One of another deployment is never overwritten.
-fn former(file: &std::path::Path, deployment: &Deployment) -> Outcome<Option<Network>> {
+fn former(file: &Path, deployment: &Deployment) -> Outcome<Option<Network>> {
     if !file.exists() {
         return Ok(None);
     }
