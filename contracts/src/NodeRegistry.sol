@@ -5,7 +5,9 @@ import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IERC4907, INodeRegistry} from "./interfaces/INodeRegistry.sol";
+import {Tiers} from "./libraries/Tiers.sol";
 
 /// @title Nodes as NFTs, with bond and record
 /// @notice See {INodeRegistry}. Laid out so that a match reads two slots and writes one, and a settlement writes one.
@@ -20,6 +22,12 @@ contract NodeRegistry is ERC721, INodeRegistry {
     /// Make-goods take at most this part of the bond in 24 hours, so that a stolen operator key cannot drain it.
     uint256 private constant MAKE_GOOD_DIVISOR = 100;
     uint256 private constant MAX_MODEL_BYTES = 31;
+    /// A unit of bond is what 24 times 24 hours cost at the list price.
+    uint256 private constant BOND_UNIT_HOURS = 24 * 24;
+    uint128 private constant MIN_BOND_UNIT_FLOOR = 1000e18;
+    uint128 private constant MAX_BOND_UNIT_FLOOR = 1_000_000e18;
+    /// Millionths of a USD to base units of OPEN at its rate, see {ICloudWallet-Listing}.
+    uint256 private constant USD_MICROS_TO_RATE = 1e24;
 
     /// @dev Written by every match.
     struct Operation {
@@ -87,6 +95,8 @@ contract NodeRegistry is ERC721, INodeRegistry {
 
     /// @inheritdoc INodeRegistry
     uint256 public nodeCount;
+    /// @inheritdoc INodeRegistry
+    uint128 public bondUnitFloor = 10_000e18;
     /// @inheritdoc INodeRegistry
     uint32 public unbondingSeconds = 21 days;
 
@@ -159,6 +169,8 @@ contract NodeRegistry is ERC721, INodeRegistry {
         else offer.listPrice = listPrice;
         _newestListPrices[node] = NewestListPrice({listPrice: listPrice, from: from});
         emit ListPriceSet(node, current, listPrice, from);
+        // A tier that the bond carried at a low price is not kept at a high one, from the moment the raise is announced.
+        if (isRaise && offer.tier != 0 && !_carriesTier(node, offer.tier)) _setTier(node, 0);
     }
 
     /// @inheritdoc INodeRegistry
@@ -213,7 +225,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         // Effect. A bond that shrinks can no longer carry its tier; promotion is a call anyone may make.
         _stakes[node].bond = stake.bond - amount;
         delete _unbondRequests[node];
-        _offers[node].tier = 0;
+        _setTier(node, 0);
         emit Unbonded(node, to, amount, stake.bond - amount);
 
         // Interaction
@@ -228,6 +240,28 @@ contract NodeRegistry is ERC721, INodeRegistry {
         }
         emit UnbondingSecondsSet(unbondingSeconds, newSeconds);
         unbondingSeconds = newSeconds;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function setBondUnitFloor(uint128 newFloor) external {
+        if (msg.sender != governance) revert NodeRegistry_NotAllowed(msg.sender);
+        if (newFloor < MIN_BOND_UNIT_FLOOR || newFloor > MAX_BOND_UNIT_FLOOR) {
+            revert NodeRegistry_BondUnitFloorOutOfRange(newFloor, MIN_BOND_UNIT_FLOOR, MAX_BOND_UNIT_FLOOR);
+        }
+        emit BondUnitFloorSet(bondUnitFloor, newFloor);
+        bondUnitFloor = newFloor;
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------------- anybody's calls
+
+    /// @inheritdoc INodeRegistry
+    function promote(uint256 node) external {
+        // Check
+        uint8 tier = earnedTierOf(node);
+        if (tier <= _offers[node].tier) revert NodeRegistry_NotPromotable(node, _offers[node].tier, tier);
+
+        // Effect
+        _setTier(node, tier);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------ Cloudverse's calls
@@ -293,13 +327,26 @@ contract NodeRegistry is ERC721, INodeRegistry {
         else if (standing == Standing.Fail) record.fails += 1;
         else if (standing == Standing.Neutral) record.neutrals += 1;
         // After a fail the tier is earned anew, from a record that has it; promotion is a call anyone may make.
-        if (standing == Standing.Fail) _offers[node].tier = 0;
+        if (standing == Standing.Fail) _setTier(node, 0);
         if (isCounted) {
             record.counted += 1;
             record.earnedUsdMicros = usdMicros > type(uint64).max - record.earnedUsdMicros ? type(uint64).max : record.earnedUsdMicros + usdMicros;
         }
         _records[node] = record;
         emit JobClosed(node, standing, isCounted, usdMicros);
+    }
+
+    function _setTier(uint256 node, uint8 tier) private {
+        uint8 old = _offers[node].tier;
+        if (tier == old) return;
+        _offers[node].tier = tier;
+        emit TierChanged(node, old, tier);
+    }
+
+    /// @dev Whether the bond is what a tier asks for at the list price, or at the one to come. Without a rate of OPEN nothing can say so.
+    function _carriesTier(uint256 node, uint8 tier) private view returns (bool) {
+        uint256 unit = bondUnitOf(node);
+        return unit != 0 && Tiers.carries(_stakes[node].bond, unit, Tiers.gateOf(tier).bondUnits);
     }
 
     function _setUser(uint256 node, address user, uint64 expires) private {
@@ -338,6 +385,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         }
         uint256 open = _operations[tokenId].opened - _records[tokenId].closed;
         if (open != 0) revert NodeRegistry_JobsOpen(tokenId, open);
+        _setTier(tokenId, 0);
         delete _offers[tokenId];
         _offers[tokenId].payee = to;
         delete _unbondRequests[tokenId];
@@ -401,6 +449,37 @@ contract NodeRegistry is ERC721, INodeRegistry {
             earnedUsdMicros: record.earnedUsdMicros,
             since: record.since
         });
+    }
+
+    /// @inheritdoc INodeRegistry
+    function bondUnitOf(uint256 node) public view returns (uint256) {
+        uint256 openRate = ICloudWallet(cloudverse).listingOf(openToken).usdRate;
+        if (openRate == 0) return 0;
+        uint256 listPrice = _offers[node].listPrice;
+        if (_newestListPrices[node].listPrice > listPrice) listPrice = _newestListPrices[node].listPrice;
+        uint256 unit = (listPrice * BOND_UNIT_HOURS * USD_MICROS_TO_RATE + openRate - 1) / openRate;
+        return unit < bondUnitFloor ? bondUnitFloor : unit;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function earnedTierOf(uint256 node) public view returns (uint8) {
+        _requireOwned(node);
+        Record memory record = _records[node];
+        uint256 bondUnit = bondUnitOf(node);
+        if (bondUnit == 0) return 0;
+        return Tiers.tierOf(
+            Tiers.Standing({
+                closed: record.closed,
+                successes: record.successes,
+                fails: record.fails,
+                neutrals: record.neutrals,
+                counted: record.counted,
+                earnedUsdMicros: record.earnedUsdMicros,
+                ageSeconds: block.timestamp - record.since,
+                bond: _stakes[node].bond,
+                bondUnit: bondUnit
+            })
+        );
     }
 
     /// @inheritdoc INodeRegistry

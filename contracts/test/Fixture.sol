@@ -57,7 +57,7 @@ abstract contract Fixture is Test {
     }
 
     function _deploy(address staking, address disputes) internal {
-        open = IERC20(vm.deployCode("OpenToken.sol:OpenToken", abi.encode(address(this))));
+        open = IERC20(vm.deployCode("OpenToken.sol:OpenToken", abi.encode(0x20, 1, address(this), 100_000_000_000e18)));
         usdc = IMintable(vm.deployCode("TestStablecoin.sol:TestStablecoin"));
         uint256 nonce = vm.getNonce(address(this));
         address registryAddress = vm.computeCreateAddress(address(this), nonce + 2);

@@ -89,6 +89,10 @@ interface INodeRegistry is IERC721, IERC4907 {
     event JobOpened(uint256 indexed node, uint32 opened);
     /// @notice An attempt was closed and counted.
     event JobClosed(uint256 indexed node, Standing standing, bool isCounted, uint64 usdMicros);
+    /// @notice A node's tier rose by {promote}, or fell by a fail, an unbonding, a raise its bond does not carry, or a transfer.
+    event TierChanged(uint256 indexed node, uint8 oldTier, uint8 tier);
+    /// @notice The least a unit of bond is was set, base units of OPEN.
+    event BondUnitFloorSet(uint128 oldFloor, uint128 floor);
     /// @notice The time an unbond request takes was set, seconds.
     event UnbondingSecondsSet(uint32 oldSeconds, uint32 newSeconds);
 
@@ -110,6 +114,10 @@ interface INodeRegistry is IERC721, IERC4907 {
     error NodeRegistry_NoUnbondRequest(uint256 node);
     /// @notice The unbond request is not mature.
     error NodeRegistry_UnbondNotMature(uint256 node, uint256 unbondsAt);
+    /// @notice The node has not earned a higher tier than it has.
+    error NodeRegistry_NotPromotable(uint256 node, uint8 tier, uint8 earned);
+    /// @notice The floor of a unit of bond is outside the hard range, base units of OPEN.
+    error NodeRegistry_BondUnitFloorOutOfRange(uint256 given, uint256 min, uint256 max);
     /// @notice The time is outside the hard range, seconds.
     error NodeRegistry_UnbondingOutOfRange(uint256 given, uint256 min, uint256 max);
 
@@ -158,6 +166,14 @@ interface INodeRegistry is IERC721, IERC4907 {
     /// @param newSeconds Seconds.
     function setUnbondingSeconds(uint32 newSeconds) external;
 
+    /// @notice Sets the least that a unit of bond is, 1,000..1,000,000 OPEN. By governance. Tiers that nodes have stay.
+    /// @param newFloor Base units of OPEN.
+    function setBondUnitFloor(uint128 newFloor) external;
+
+    /// @notice Raises a node to the tier it has earned. By anyone.
+    /// @param node The node.
+    function promote(uint256 node) external;
+
     /// @notice Counts a new attempt and says whom to deal with. By Cloudverse.
     /// @param node The node.
     /// @return operator Who must have signed the bid.
@@ -187,6 +203,16 @@ interface INodeRegistry is IERC721, IERC4907 {
 
     /// @notice A node's tier, T0..T4.
     function tierOf(uint256 node) external view returns (uint8);
+
+    /// @notice The tier that record, age and bond have earned now, T0..T4; 0 while OPEN has no rate.
+    function earnedTierOf(uint256 node) external view returns (uint8);
+
+    /// @notice What one unit of bond is for a node, base units of OPEN: 24 x 24 h of its list price (or of the one to come) at OPEN's rate, at least the
+    /// floor; 0 while OPEN has no rate.
+    function bondUnitOf(uint256 node) external view returns (uint256);
+
+    /// @notice The least that a unit of bond is, base units of OPEN.
+    function bondUnitFloor() external view returns (uint128);
 
     /// @notice How many nodes were registered; ids are 1..this.
     function nodeCount() external view returns (uint256);

@@ -132,7 +132,7 @@ abstract contract World is Test {
     }
 
     function _deploy() private {
-        open = IERC20(vm.deployCode("OpenToken.sol:OpenToken", abi.encode(address(this))));
+        open = IERC20(vm.deployCode("OpenToken.sol:OpenToken", abi.encode(0x20, 1, address(this), 100_000_000_000e18)));
         tokens.push(vm.deployCode("TestStablecoin.sol:TestStablecoin"));
         tokens.push(address(open));
         tokens.push(address(new OddToken(Odd.NoReturn)));

@@ -17,6 +17,12 @@ alloy::sol!(
 alloy::sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    Deployer,
+    "../../contracts/abi/Deployer.json"
+);
+alloy::sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     NodeRegistry,
     "../../contracts/abi/NodeRegistry.json"
 );
@@ -25,6 +31,12 @@ alloy::sol!(
     #[sol(rpc)]
     OpenToken,
     "../../contracts/abi/OpenToken.json"
+);
+alloy::sol!(
+    #[sol(rpc)]
+    #[derive(Debug)]
+    Staking,
+    "../../contracts/abi/Staking.json"
 );
 alloy::sol!(
     #[sol(rpc)]

@@ -51,6 +51,21 @@ pub enum ChainError {
         /// Where it should be.
         address: Address,
     },
+    /// The network's file names no staking contract.
+    #[error("the network {network} has no staking contract")]
+    NoStaking {
+        /// Name of the network.
+        network: String,
+    },
+    /// What is on the chain, or what was asked to be put there, is not what it should be.
+    #[error("{0}")]
+    NotAsPlanned(String),
+    /// The chain does not take the transaction that makes the CREATE2 factory.
+    #[error("the CREATE2 factory cannot be made on this chain: {reason}")]
+    NoFactory {
+        /// What the chain said.
+        reason: String,
+    },
     /// A write was asked of a client that was connected without a key.
     #[error("this needs a key to send with, and none was given")]
     NoKey,
@@ -93,9 +108,13 @@ impl ChainError {
                 Remedy::Retry
             }
             Self::Reverted(_) | Self::Malformed(_) => Remedy::GiveUp,
-            Self::InsufficientGas { .. } | Self::WrongChain { .. } | Self::NoContract { .. } | Self::NoKey => {
-                Remedy::AskUser
-            }
+            Self::InsufficientGas { .. }
+            | Self::WrongChain { .. }
+            | Self::NoContract { .. }
+            | Self::NoKey
+            | Self::NotAsPlanned(_)
+            | Self::NoStaking { .. }
+            | Self::NoFactory { .. } => Remedy::AskUser,
         }
     }
 
@@ -127,6 +146,10 @@ impl ChainError {
             Self::Unreachable { endpoint, .. } => Some(format!("is a chain node running at {endpoint}?")),
             Self::InsufficientGas { account, .. } => Some(format!("send some of the chain's native coin to {account}")),
             Self::NoContract { .. } => Some("the network's file belongs to another chain or an earlier one".to_owned()),
+            Self::NoFactory { .. } => Some(
+                "ask who runs the chain to put the factory of github.com/Arachnid/deterministic-deployment-proxy there"
+                    .to_owned(),
+            ),
             Self::NoKey => Some("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE".to_owned()),
             _ => None,
         }

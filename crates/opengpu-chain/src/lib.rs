@@ -56,7 +56,7 @@ mod reverts;
 pub mod transactions;
 
 pub use client::{BlockRef, Budget, ChainClient, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};
-pub use deployment::{DeployConfig, deploy};
+pub use deployment::{DeployConfig, Deployment, deploy};
 pub use error::{ChainError, Remedy, Revert};
 pub use events::{ChainEvent, Envelope};
 pub use follower::{Batch, Cursor, Follower};

@@ -67,6 +67,12 @@ pub struct Contracts {
     pub open_token: Address,
     /// Tokens jobs can be paid in, OPEN among them.
     pub tokens: Vec<TokenInfo>,
+    /// Stakes and fees of stakers, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staking: Option<Address>,
+    /// What made the contracts; unknown for deployments before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployer: Option<Address>,
 }
 
 /// A token and how to write its amounts.
@@ -171,6 +177,8 @@ mod tests {
                     address: Address::repeat_byte(3),
                     decimals: 18,
                 }],
+                staking: None,
+                deployer: Some(Address::repeat_byte(4)),
             },
             deployed_at_block: 1,
         }
@@ -182,6 +190,19 @@ mod tests {
         let path = folder.path().join("31337.json");
         network().save(&path).unwrap();
         assert_eq!(Network::load(&path).unwrap(), network());
+    }
+
+    #[test]
+    fn a_file_from_before_there_was_a_deployer_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("31337.json");
+        let mut old = serde_json::to_value(network()).unwrap();
+        old["contracts"].as_object_mut().unwrap().remove("deployer");
+        fs::write(&path, old.to_string()).unwrap();
+        assert_eq!(Network::load(&path).unwrap().contracts.deployer, None);
+        old["contracts"]["stakign"] = old["contracts"]["cloudverse"].clone();
+        fs::write(&path, old.to_string()).unwrap();
+        assert!(Network::load(&path).unwrap_err().to_string().contains("stakign"));
     }
 
     #[test]

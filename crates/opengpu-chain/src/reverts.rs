@@ -10,10 +10,13 @@ use serde::Deserialize;
 use crate::error::Revert;
 
 /// The committed artifacts whose errors we know. Bytecode is in them too; only the ABI is read here.
-const ARTIFACTS: [&str; 4] = [
+const ARTIFACTS: [&str; 7] = [
     include_str!("../../../contracts/abi/Cloudverse.json"),
+    include_str!("../../../contracts/abi/Deployer.json"),
     include_str!("../../../contracts/abi/NodeRegistry.json"),
+    include_str!("../../../contracts/abi/JobRecovery.json"),
     include_str!("../../../contracts/abi/OpenToken.json"),
+    include_str!("../../../contracts/abi/Staking.json"),
     include_str!("../../../contracts/abi/TestStablecoin.json"),
 ];
 
@@ -58,8 +61,24 @@ const SENTENCES: &[(&str, &str)] = &[
         "token {token} moved {moved} base units instead of {asked}: it takes fees or rebases",
     ),
     ("CloudWallet_WeekNotOver", "week {week} is not over"),
+    (
+        "Deployer_CreationFailed",
+        "a contract's constructor failed and did not say why",
+    ),
+    (
+        "Deployer_NotOwner",
+        "{caller} is not the account that the Deployer was made for",
+    ),
     ("CloudWallet_ZeroAddress", "an address is zero"),
     ("CloudWallet_ZeroAmount", "an amount is zero"),
+    (
+        "Cloudverse_WrongRecovery",
+        "the recovery contract is wired as {given}, not as {expected}",
+    ),
+    (
+        "JobMarket_BatchGasTooLow",
+        "{left} gas is left for element {index} of the batch, {needed} are needed",
+    ),
     ("JobMarket_DeadlineNotReached", "this is possible from {deadline} on"),
     ("JobMarket_DeadlinePassed", "this was possible until {deadline}"),
     (
@@ -177,6 +196,39 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     ("ERC2612ExpiredSignature", "the permit expired at {deadline}"),
     ("ERC721NonexistentToken", "there is no node {tokenId}"),
+    (
+        "OpenToken_AllocationsSum",
+        "the allocations of OPEN are {sum} base units in all, not {supply}",
+    ),
+    (
+        "OpenToken_EmptyAllocation",
+        "allocation {index} of OPEN has no receiver or no amount",
+    ),
+    (
+        "NodeRegistry_BondUnitFloorOutOfRange",
+        "a floor of {given} base units is outside {min} to {max}",
+    ),
+    (
+        "NodeRegistry_NotPromotable",
+        "node {node} is T{tier} and has earned T{earned}",
+    ),
+    ("Staking_EndNotLater", "the lock ends at {end}, the new end {newEnd} is not later"),
+    ("Staking_GasTooLow", "there is too little gas to pay every token"),
+    ("Staking_Locked", "the lock ends at {end}"),
+    ("Staking_NotAllowed", "{caller} may not do this with stakes"),
+    ("Staking_NothingStaked", "{account} has no stake that counts"),
+    ("Staking_OutOfRange", "{field} is {value}, outside {min} to {max}"),
+    (
+        "Staking_RevenueInexact",
+        "token {token} brought {arrived} base units of the {told} told",
+    ),
+    ("Staking_RollFirst", "token {token} must be rolled from week {nextWeek} on first"),
+    ("Staking_TooLow", "{staked} base units are staked, {asked} were asked"),
+    (
+        "Staking_WeightWouldFall",
+        "what is staked weighs {weight} and would weigh {newWeight} under so short a lock; lock for longer, or not beyond the present end",
+    ),
+    ("Staking_ZeroAddress", "an address is zero"),
     (
         "TestStablecoin_NotALocalNetwork",
         "the test stablecoin exists on local networks only, not on chain {chainId}",

@@ -2,6 +2,7 @@
 
 mod node;
 mod stake;
+mod deploy;
 mod values;
 mod wallet;
 
@@ -12,6 +13,7 @@ use opengpu_core::ids::BudgetId;
 
 pub(crate) use node::{BondChange, Node, NodeChoice, PriceChange};
 pub(crate) use stake::{Claim, Extend, Lock, Stake, Unlock, Whose};
+pub(crate) use deploy::{Advance, Deploy};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds};
 pub(crate) use wallet::{Budget, BudgetOpen, BudgetRevoke, Transfer, Wallet};
 
@@ -90,6 +92,10 @@ pub(crate) enum Command {
     /// Run a node, and see to its standing on chain
     #[command(subcommand)]
     Node(Node),
+    /// Put the contracts on a chain, or go on with it, and verify them
+    Deploy(Deploy),
+    /// Move a local chain's clock forward
+    Advance(Advance),
     /// Keep the local network's chain node running
     #[command(name = "__chain", hide = true)]
     Chain(Config),

@@ -1,7 +1,9 @@
 //! The commands. Each file is one of them: it reads its options, calls what does the work, and prints.
 
 mod budget;
+mod advance;
 mod demo;
+mod deploy;
 mod down;
 mod jobs;
 mod logs;
@@ -48,6 +50,8 @@ pub(crate) async fn dispatch(context: Context, command: Command) -> Outcome {
         Command::Stake(args) => stake::stake(&context, &args).await,
         Command::Node(Node::Start(args)) => daemons::run_node(&args.config).await,
         Command::Node(args) => node::node(&context, &args).await,
+        Command::Deploy(args) => deploy::deploy(&context, &args).await,
+        Command::Advance(args) => advance::advance(&context, &args).await,
         Command::Chain(args) => daemons::run_chain(&args.config).await,
         Command::PackImage(args) => pack_image::pack_image(&args),
     }

@@ -13,6 +13,7 @@ mod client;
 mod cmd;
 mod daemons;
 mod failure;
+mod genesis;
 mod home;
 mod interrupts;
 mod job;

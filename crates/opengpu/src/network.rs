@@ -213,6 +213,14 @@ impl LocalNetwork {
         })
     }
 
+    /// Waits until what runs of it has seen a block of its chain. Nothing to wait for when `network` is another one.
+    pub(crate) async fn saw_block(&self, network: &Network, block: u64) -> Outcome {
+        match self.state()? {
+            Some(state) if state.network == *network => parts::saw_block(self, &state, block).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Stops everything, last started first. Says what was running.
     pub(crate) async fn down(&self) -> Outcome<Vec<Role>> {
         let mut stopped = Vec::new();

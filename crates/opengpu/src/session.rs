@@ -17,8 +17,8 @@ use reqwest::Url;
 use crate::args::Global;
 use crate::client::GatewayClient;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
-use crate::home::{Home, LOCAL, NetworkConfig};
-use crate::network::LocalNetwork;
+use crate::home::{Config, Home, LOCAL, NetworkConfig};
+use crate::network::{LocalNetwork, LocalState};
 use crate::output::TokenName;
 
 /// How often a local chain is asked where a job stands.
@@ -43,31 +43,18 @@ impl Profile {
     /// The network the command line, the environment or the config names; `local` without any.
     pub(crate) fn choose(home: &Home, global: &Global) -> Outcome<Self> {
         let config = home.config()?;
-        let named = global.network.clone().or(config.default_network);
+        let named = global.network.clone().or(config.default_network.clone());
         let name = named.unwrap_or_else(|| LOCAL.to_owned());
         match config.network.get(&name) {
             Some(entry) => Self::configured(home, name, entry),
             None if name == LOCAL => Self::local(home),
-            None => {
-                let mut known: Vec<&str> = config.network.keys().map(String::as_str).collect();
-                known.push(LOCAL);
-                Err(Failure::usage(format_args!(
-                    "there is no network `{name}`; there are {}",
-                    known.join(", ")
-                ))
-                .hint(format_args!(
-                    "add [network.{name}] to {}",
-                    home.join("config.toml").display()
-                )))
-            }
+            None => Err(unknown_network(home, &config, &name)),
         }
     }
 
     fn local(home: &Home) -> Outcome<Self> {
         let local = LocalNetwork::of(home);
-        let state = local
-            .state()?
-            .ok_or_else(|| Failure::error("there is no local network yet").hint("`opengpu up` starts one"))?;
+        let state = local_state(&local)?;
         Ok(Self {
             name: LOCAL.to_owned(),
             gateways: vec![state.gateway_url()?],
@@ -77,9 +64,7 @@ impl Profile {
     }
 
     fn configured(home: &Home, name: String, entry: &NetworkConfig) -> Outcome<Self> {
-        let mut network = Network::load(&home.join(&entry.deployment))
-            .map_err(|error| Failure::usage(&error).hint(format_args!("network.{name}.deployment names that file")))?;
-        network.rpc_url = entry.rpc.clone().unwrap_or(network.rpc_url);
+        let network = configured_network(home, &name, entry)?;
         let gateways = entry
             .gateways
             .iter()
@@ -110,7 +95,41 @@ impl Profile {
     }
 }
 
-fn environment_key() -> Option<KeyFiles> {
+fn unknown_network(home: &Home, config: &Config, name: &str) -> Failure {
+    let mut known: Vec<&str> = config.network.keys().map(String::as_str).collect();
+    known.push(LOCAL);
+    let message = format!("there is no network `{name}`; there are {}", known.join(", "));
+    let path = home.join("config.toml");
+    Failure::usage(message).hint(format_args!("add [network.{name}] to {}", path.display()))
+}
+
+fn local_state(local: &LocalNetwork) -> Outcome<LocalState> {
+    local
+        .state()?
+        .ok_or_else(|| Failure::error("there is no local network yet").hint("`opengpu up` starts one"))
+}
+
+fn configured_network(home: &Home, name: &str, entry: &NetworkConfig) -> Outcome<Network> {
+    let mut network = Network::load(&home.join(&entry.deployment))
+        .map_err(|error| Failure::usage(&error).hint(format_args!("network.{name}.deployment names that file")))?;
+    network.rpc_url = entry.rpc.clone().unwrap_or(network.rpc_url);
+    Ok(network)
+}
+
+/// Chain and contracts of the chosen network, for commands that need neither gateway nor key.
+pub(crate) fn chosen_network(home: &Home, global: &Global) -> Outcome<Network> {
+    let config = home.config()?;
+    let named = global.network.clone().or(config.default_network.clone());
+    let name = named.unwrap_or_else(|| LOCAL.to_owned());
+    match config.network.get(&name) {
+        Some(entry) => configured_network(home, &name, entry),
+        None if name == LOCAL => Ok(local_state(&LocalNetwork::of(home))?.network),
+        None => Err(unknown_network(home, &config, &name)),
+    }
+}
+
+/// The key that the environment names.
+pub(crate) fn environment_key() -> Option<KeyFiles> {
     KeyFiles::from_environment().ok()
 }
 

@@ -24,6 +24,7 @@ use crate::network::Network;
 pub use budgets::{Budget, MAX_BUDGET_DEPTH};
 pub use read::{BlockRef, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};
 pub(crate) use rpc::connect_rpc;
+use rpc::transport;
 
 /// How often a local chain is asked for something it does not have yet: it mines at once.
 const LOCAL_POLL: Duration = Duration::from_millis(50);
@@ -118,13 +119,19 @@ impl ChainClient {
         })))
     }
 
+    /// Which chain an endpoint serves.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`]; [`ChainError::Malformed`] for what is no URL.
+    pub async fn chain_id_at(rpc_url: &str) -> Result<ChainId, ChainError> {
+        let (provider, endpoint) = connect_rpc(rpc_url)?;
+        let found = provider.get_chain_id().await;
+        found.map(ChainId).map_err(|error| transport(&endpoint, error))
+    }
+
     pub(crate) async fn check_chain(&self) -> Result<(), ChainError> {
-        let found = ChainId(
-            self.provider()
-                .get_chain_id()
-                .await
-                .map_err(|error| self.transport(error))?,
-        );
+        let found = self.provider().get_chain_id().await;
+        let found = found.map(ChainId).map_err(|error| self.transport(error))?;
         let expected = self.network().chain_id;
         if found == expected {
             Ok(())

@@ -40,33 +40,38 @@ pub(crate) fn connect_rpc(rpc_url: &str) -> Result<(DynProvider, String), ChainE
     Ok((provider, endpoint))
 }
 
+/// A transport's or endpoint's error as ours; a revert is decoded.
+pub(super) fn transport(endpoint: &str, error: TransportError) -> ChainError {
+    match error {
+        RpcError::ErrorResp(payload) => match payload.as_revert_data() {
+            Some(data) => ChainError::Reverted(reverts::decode(&data)),
+            None if payload.message.contains("revert") => ChainError::Reverted(reverts::decode(&[])),
+            None => ChainError::Refused {
+                code: payload.code,
+                message: payload.message.to_string(),
+            },
+        },
+        RpcError::Transport(kind) => ChainError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            // What the kind shows can carry the URL, and with it a key.
+            reason: if kind.is_http_error() {
+                "HTTP error".to_owned()
+            } else {
+                "no connection".to_owned()
+            },
+        },
+        RpcError::DeserError { err, .. } => ChainError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            reason: format!("no JSON-RPC answer: {err}"),
+        },
+        other => malformed(other),
+    }
+}
+
 impl ChainClient {
     /// A transport's or endpoint's error as ours; a revert is decoded.
     pub(crate) fn transport(&self, error: TransportError) -> ChainError {
-        match error {
-            RpcError::ErrorResp(payload) => match payload.as_revert_data() {
-                Some(data) => ChainError::Reverted(reverts::decode(&data)),
-                None if payload.message.contains("revert") => ChainError::Reverted(reverts::decode(&[])),
-                None => ChainError::Refused {
-                    code: payload.code,
-                    message: payload.message.to_string(),
-                },
-            },
-            RpcError::Transport(kind) => ChainError::Unreachable {
-                endpoint: self.0.endpoint.clone(),
-                // What the kind shows can carry the URL, and with it a key.
-                reason: if kind.is_http_error() {
-                    "HTTP error".to_owned()
-                } else {
-                    "no connection".to_owned()
-                },
-            },
-            RpcError::DeserError { err, .. } => ChainError::Unreachable {
-                endpoint: self.0.endpoint.clone(),
-                reason: format!("no JSON-RPC answer: {err}"),
-            },
-            other => malformed(other),
-        }
+        transport(&self.0.endpoint, error)
     }
 
     /// A contract call's error as ours.

@@ -9,6 +9,7 @@ mod budgets;
 mod market;
 mod registry;
 mod send;
+mod staking;
 mod wallet;
 
 use opengpu_core::B256;
@@ -16,6 +17,8 @@ use opengpu_core::B256;
 pub use batch::{MOST_IN_A_BATCH, ToSettle};
 pub use budgets::BudgetWish;
 pub use market::Ensured;
+pub use staking::{StakeOnChain, WEEK_SECONDS};
+pub(crate) use send::is_nonce_taken;
 
 /// A transaction that is in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,7 +30,7 @@ impl ChainClient {
         Ok(self.send_for_receipt(request).await?.0)
     }
 
-    /// Sends a transaction and waits for its block; with the receipt, for callers that need its logs or the contract it made.
+    /// Sends a transaction with the nonce it carries, if it carries one, and waits for its block; with the receipt, for callers that need its logs or the contract it made.
     pub(crate) async fn send_for_receipt(
         &self,
         request: TransactionRequest,
@@ -43,7 +43,8 @@ impl ChainClient {
         let transaction = loop {
             tries += 1;
             match self.sign_and_submit(request.clone()).await {
-                Err(ChainError::Refused { message, .. }) if is_nonce_taken(&message) && tries < NONCE_TRIES => {}
+                Err(ChainError::Refused { message, .. })
+                    if is_nonce_taken(&message) && request.nonce.is_none() && tries < NONCE_TRIES => {}
                 outcome => break outcome?,
             }
         };
@@ -81,13 +82,10 @@ impl ChainClient {
 
     async fn sign_and_submit(&self, mut request: TransactionRequest) -> Result<B256, ChainError> {
         let sender = self.sender()?;
-        let nonce = self
-            .provider()
-            .get_transaction_count(sender.key.address())
-            .pending()
-            .await
-            .map_err(|error| self.transport(error))?;
-        request.set_nonce(nonce);
+        if request.nonce.is_none() {
+            let next = self.provider().get_transaction_count(sender.key.address()).pending();
+            request.set_nonce(next.await.map_err(|error| self.transport(error))?);
+        }
         let envelope = request.build(&sender.wallet).await.map_err(malformed)?;
         let transaction = *envelope.tx_hash();
         match self.provider().send_tx_envelope(envelope).await {
@@ -105,7 +103,7 @@ impl ChainClient {
     }
 
     /// Looks for the receipt until it is there, the transaction is gone, or patience ends.
-    async fn wait_for(&self, transaction: B256) -> Result<TransactionReceipt, ChainError> {
+    pub(crate) async fn wait_for(&self, transaction: B256) -> Result<TransactionReceipt, ChainError> {
         let patience = if self.network().chain_id == ChainId::LOCAL {
             LOCAL_PATIENCE
         } else {
@@ -181,7 +179,8 @@ impl ChainClient {
     }
 }
 
-fn is_nonce_taken(message: &str) -> bool {
+/// Whether an endpoint refused a transaction because another one has its nonce.
+pub(crate) fn is_nonce_taken(message: &str) -> bool {
     let message = message.to_lowercase();
     message.contains("nonce too low") || message.contains("replacement transaction underpriced")
 }

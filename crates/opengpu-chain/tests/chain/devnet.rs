@@ -80,6 +80,8 @@ fn bare_network(port: u16) -> Network {
             node_registry: Address::ZERO,
             open_token: Address::ZERO,
             tokens: Vec::new(),
+            staking: None,
+            deployer: None,
         },
         deployed_at_block: 0,
     }

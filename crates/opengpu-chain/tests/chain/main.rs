@@ -7,6 +7,7 @@
 )]
 
 mod budgets;
+mod deployment;
 mod devnet;
 mod faults;
 mod follower;

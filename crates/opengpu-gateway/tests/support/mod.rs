@@ -48,6 +48,8 @@ pub fn network() -> Network {
                 address: Address::repeat_byte(0xc4),
                 decimals: 6,
             }],
+            staking: None,
+            deployer: None,
         },
         deployed_at_block: 1,
     }

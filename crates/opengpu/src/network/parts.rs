@@ -34,6 +34,8 @@ pub(super) fn bare_network(ports: Ports) -> Network {
             node_registry: Address::ZERO,
             open_token: Address::ZERO,
             tokens: Vec::new(),
+            staking: None,
+            deployer: None,
         },
         deployed_at_block: 0,
     }
@@ -103,6 +105,37 @@ async fn responds(local: &LocalNetwork, role: Role, url: Url) -> Outcome {
             .is_ok_and(|response| response.status().is_success())
     })
     .await
+}
+
+/// Waits until gateway and node, where they run, have seen a block.
+pub(super) async fn saw_block(local: &LocalNetwork, state: &LocalState, block: u64) -> Outcome {
+    let pages = [
+        (Role::Gateway, format!("{}/v1/info", Ports::url(state.ports.gateway))),
+        (Role::Node, format!("{}/healthz", Ports::url(state.ports.node))),
+    ];
+    for (role, page) in pages {
+        if local.processes.running(role).is_none() {
+            continue;
+        }
+        let url = parse_url(&page)?;
+        let http = http_client(&url).or_fail("cannot make an HTTP client")?;
+        answers(&local.processes, role, || async {
+            let seen = newest_block(&http, &url).await;
+            seen.is_some_and(|seen| seen >= block)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The newest block that a gateway or a node says it has seen.
+async fn newest_block(http: &reqwest::Client, url: &Url) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Seen {
+        block: u64,
+    }
+    let response = http.get(url.clone()).send().await.ok()?;
+    response.json::<Seen>().await.ok().map(|seen| seen.block)
 }
 
 /// Asks until the process answers, has ended, or takes too long.

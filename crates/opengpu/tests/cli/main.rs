@@ -1,6 +1,8 @@
 //! What the program says when it is used wrongly, and that scripts can tell why.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod deploy;
+
 use std::process::{Command, Output};
 
 use tempfile::TempDir;

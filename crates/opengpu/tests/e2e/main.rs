@@ -9,6 +9,7 @@
     reason = "a test that cannot go on should panic"
 )]
 
+mod advance;
 mod bad_input;
 mod budgets;
 mod crashes;

@@ -68,6 +68,8 @@ fn network() -> Network {
             node_registry: Address::repeat_byte(8),
             open_token: Address::repeat_byte(7),
             tokens: Vec::new(),
+            staking: None,
+            deployer: None,
         },
         deployed_at_block: 0,
     }
