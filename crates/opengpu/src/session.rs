@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use opengpu_chain::keys::KeyFiles;
-use opengpu_chain::{ChainClient, ChainError, Network, Sent};
+use opengpu_chain::{ChainClient, ChainError, Network, Remedy, Sent};
 use opengpu_core::Address;
 use opengpu_core::ids::{ChainId, JobId, NodeId};
 use opengpu_core::job::JobState;
@@ -295,16 +295,9 @@ impl Session {
         self.chain.node(node).await.map_err(chain_failure)
     }
 
-    /// Locks the escrow on the node whose bid is given.
-    pub(crate) async fn match_order(&self, order: &SignedOrder, bid: &SignedBid) -> Outcome<Sent> {
-        self.chain
-            .match_order(&order.order, &order.signature, bid)
-            .await
-            .map_err(|error| match error.revert() {
-                Some(_) => chain_failure(error).hint("nothing is locked; run the same command again"),
-                None => Failure::error(&error)
-                    .hint("it may still be matched: see `opengpu ps --all` before you run the command again"),
-            })
+    /// Locks the escrow on the node whose bid is given. What an error means says [`match_failure`].
+    pub(crate) async fn match_order(&self, order: &SignedOrder, bid: &SignedBid) -> Result<Sent, ChainError> {
+        self.chain.match_order(&order.order, &order.signature, bid).await
     }
 
     /// Sends a match again if the chain lost it. A chain that does not answer now is asked another time.
@@ -326,6 +319,25 @@ pub(crate) fn chain_failure(error: ChainError) -> Failure {
         None if error.is_retryable() => failure.hint("try again in a moment"),
         None => failure,
     }
+}
+
+/// Whether a match that failed can never have happened: it could not be sent, or the wallet had or allowed too little.
+pub(crate) fn is_never_matched(error: &ChainError) -> bool {
+    let is_refused = error
+        .revert()
+        .is_some_and(|revert| revert.name.starts_with("CloudWallet_"));
+    is_refused || error.remedy() == Remedy::AskUser
+}
+
+/// Turns a failed match into a failure that says whether the escrow may be locked all the same.
+pub(crate) fn match_failure(error: ChainError) -> Failure {
+    if error.revert().is_some() {
+        return chain_failure(error).hint("nothing is locked; run the same command again");
+    }
+    if is_never_matched(&error) {
+        return chain_failure(error);
+    }
+    Failure::error(&error).hint("it may still be matched: see `opengpu ps --all` before you run the command again")
 }
 
 /// What to try when the contract refused because the money does not suffice or may not be spent.
@@ -377,5 +389,19 @@ mod tests {
             assert!(failure.to_string().contains(hint), "{name}: {failure}");
         }
         assert_eq!(refused("JobMarket_StateIs").kind(), Kind::Error);
+    }
+
+    #[test]
+    fn a_match_that_may_have_happened_is_told_from_one_that_cannot() {
+        let transaction = opengpu_core::B256::ZERO;
+        let gas = || ChainError::InsufficientGas {
+            account: Address::repeat_byte(1),
+            balance: opengpu_core::U256::ZERO,
+        };
+        let lost = || ChainError::Lost { transaction };
+        assert!(is_never_matched(&gas()));
+        assert!(match_failure(gas()).to_string().contains("native coin to 0x0101"));
+        assert!(!is_never_matched(&lost()));
+        assert!(match_failure(lost()).to_string().contains("may still be matched"));
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::interval;
 use super::allowance::allowed_by;
 use super::artifacts::{Artifacts, gather};
 use super::collect::check_output_folder;
-use super::market::{Offer, Purchase};
+use super::market::{Offer, Purchase, withdraw};
 use super::plan::Wish;
 use super::record::{JobRecord, Records};
 use super::story::{Happening, Story};
@@ -19,7 +19,7 @@ use crate::client::GatewayError;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::interrupts::Interrupts;
 use crate::output::short;
-use crate::session::Session;
+use crate::session::{Session, is_never_matched, match_failure};
 
 /// Least time between two tries to upload, and how many there are: an order lives no longer than a minute, and so cannot be
 /// matched again later.
@@ -112,7 +112,12 @@ impl Prepared {
         // Kept before the match is sent: whatever happens then, the job is in `opengpu ps`.
         let records = Records::of(&session.home);
         records.save(&record)?;
-        record.match_gas = session.match_order(&record.order, &record.bid).await?.gas_used;
+        let matched = session.match_order(&record.order, &record.bid).await;
+        if matched.as_ref().is_err_and(is_never_matched) {
+            // The node holds what it offered until it hears of this.
+            withdraw(session, job_id).await;
+        }
+        record.match_gas = matched.map_err(match_failure)?.gas_used;
         records.save(&record)?;
         story.tell(&Happening::Matched {
             locked: self.purchase.max_cost,

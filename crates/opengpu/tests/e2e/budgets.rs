@@ -9,6 +9,7 @@ use opengpu_chain::{ChainClient, ChainError, Network as Deployment, keys};
 use opengpu_core::ids::{BudgetId, NodeId, Sha256Digest};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{Bid, Order, Signable as _};
+use opengpu_core::sign::SecretKey;
 use opengpu_core::wire::SignedBid;
 use opengpu_core::{Address, U256};
 use serde_json::Value;
@@ -31,10 +32,10 @@ struct Person<'a> {
 }
 
 impl<'a> Person<'a> {
-    fn new(network: &'a Network, index: usize) -> Self {
-        let home = network.path(&format!("person-{index}"));
+    fn new(network: &'a Network, key: &SecretKey) -> Self {
+        let home = network.path(&format!("home-of-{}", key.address()));
         fs::create_dir_all(&home).unwrap();
-        let account = keys::save(&home.join("key.json"), &dev_key(index).unwrap(), "secret").unwrap();
+        let account = keys::save(&home.join("key.json"), key, "secret").unwrap();
         keys::write_private(&home.join("password"), b"secret\n").unwrap();
         let state = local_state(network);
         fs::write(home.join("deployment.json"), state["network"].to_string()).unwrap();
@@ -91,7 +92,10 @@ fn local_state(network: &Network) -> Value {
 #[test]
 fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
     let Some(network) = Network::up() else { return };
-    let (spender, stranger) = (Person::new(&network, SPENDER), Person::new(&network, STRANGER));
+    let (spender, stranger) = (
+        Person::new(&network, &dev_key(SPENDER).unwrap()),
+        Person::new(&network, &dev_key(STRANGER).unwrap()),
+    );
     let none = spender.opengpu(&["wallet", "budget", "ls"]);
     assert!(
         none.status.success() && words(&none).contains("wallet budget open"),
@@ -135,6 +139,8 @@ fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
 
     let child = a_child_stays_within(&spender, &budget);
 
+    a_key_without_gas_is_told_so(&network);
+
     let too_much = spender.run(&[&paid_by[..], &["--max-cost", "1.2"]].concat(), "true");
     assert_fails(&too_much, 5, "allows 1 USDC for one job");
 
@@ -175,6 +181,22 @@ fn a_key_with_a_budget_runs_jobs_alone_until_cap_or_payer_end_it() {
     );
     let around = match_around(&network, &budget, 2);
     assert!(around.is_revert("CloudWallet_BudgetIsRevoked"), "{around}");
+}
+
+/// The payer is told that the key it lets spend cannot send yet, and so is whoever has the key.
+fn a_key_without_gas_is_told_so(network: &Network) {
+    let poor = Person::new(network, &keys::generate());
+    let key = poor.account.to_string();
+    let opened = network.opengpu(&["--json", "wallet", "budget", "open", "--key", &key, "--cap", "1"]);
+    assert!(words(&opened).contains("no coin for gas"), "{}", words(&opened));
+    let opened: Value = serde_json::from_slice(&opened.stdout).unwrap();
+    let refused = poor.run(&["--budget", opened["budget"].as_str().unwrap()], "true");
+    assert_fails(&refused, 1, "not enough for the gas");
+    assert!(
+        words(&refused).contains(&format!("native coin to {key}")),
+        "{}",
+        words(&refused)
+    );
 }
 
 /// The key opens a budget under its own, within its limits and no further; the child's id.
