@@ -212,7 +212,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "NodeRegistry_NotPromotable",
         "node {node} is T{tier} and has earned T{earned}",
     ),
-    ("Staking_EndNotLater", "the lock ends at {end}, the new end {newEnd} is not later"),
+    (
+        "Staking_EndNotLater",
+        "the lock ends at {end}, the new end {newEnd} is not later",
+    ),
     ("Staking_GasTooLow", "there is too little gas to pay every token"),
     ("Staking_Locked", "the lock ends at {end}"),
     ("Staking_NotAllowed", "{caller} may not do this with stakes"),
@@ -222,7 +225,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "Staking_RevenueInexact",
         "token {token} brought {arrived} base units of the {told} told",
     ),
-    ("Staking_RollFirst", "token {token} must be rolled from week {nextWeek} on first"),
+    (
+        "Staking_RollFirst",
+        "token {token} must be rolled from week {nextWeek} on first",
+    ),
     ("Staking_TooLow", "{staked} base units are staked, {asked} were asked"),
     (
         "Staking_WeightWouldFall",

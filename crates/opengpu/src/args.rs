@@ -1,8 +1,8 @@
 //! The command line: what can be said, nothing about what it does.
 
+mod deploy;
 mod node;
 mod stake;
-mod deploy;
 mod values;
 mod wallet;
 
@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use opengpu_core::ids::BudgetId;
 
+pub(crate) use deploy::{Advance, Deploy};
 pub(crate) use node::{BondChange, Node, NodeChoice, PriceChange};
 pub(crate) use stake::{Claim, Extend, Lock, Stake, Unlock, Whose};
-pub(crate) use deploy::{Advance, Deploy};
-pub(crate) use values::{ByteCount, CpuMillis, Seconds};
+pub(crate) use values::{ByteCount, CpuMillis, Seconds, UsdMicros};
 pub(crate) use wallet::{Budget, BudgetOpen, BudgetRevoke, Transfer, Wallet};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.
@@ -149,6 +149,12 @@ pub(crate) struct Up {
     /// Port of the node; 0 takes a free one [default: as before, else 8641]
     #[arg(long, value_name = "PORT")]
     pub(crate) node_port: Option<u16>,
+    /// What the local node asks for a core-hour, in USD; it counts when the node starts [default: as before, else 1.80]
+    #[arg(long, value_name = "USD")]
+    pub(crate) core_hour: Option<UsdMicros>,
+    /// How long the local node gathers results before it settles them in one transaction [default: as before, else not at all]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) settle_gather: Option<Seconds>,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! The commands. Each file is one of them: it reads its options, calls what does the work, and prints.
 
-mod budget;
 mod advance;
+mod budget;
 mod demo;
 mod deploy;
 mod down;

@@ -68,7 +68,10 @@ fn run(cli: Cli) -> Outcome {
 
 /// Daemons log what they do; commands only what is asked for. `RUST_LOG` overrides both.
 fn log_to_stderr(cli: &Cli) {
-    let is_daemon = matches!(cli.command, Command::Gateway(_) | Command::Node(Node::Start(_)) | Command::Chain(_));
+    let is_daemon = matches!(
+        cli.command,
+        Command::Gateway(_) | Command::Node(Node::Start(_)) | Command::Chain(_)
+    );
     let level = match (is_daemon, cli.global.verbose) {
         (false, 0) => "off",
         (true, 0) | (false, 1) => "info",

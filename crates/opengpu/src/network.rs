@@ -177,7 +177,7 @@ impl LocalNetwork {
         }
         parts::gateway_answers(self, &state).await?;
         if self.processes.running(Role::Node).is_none() {
-            started.note(Role::Node, parts::start_node(self, &state)?);
+            started.note(Role::Node, parts::start_node(self, &state, wishes)?);
             tell("starting the node");
         }
         parts::node_answers(self, &state).await?;

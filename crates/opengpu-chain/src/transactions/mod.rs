@@ -17,8 +17,8 @@ use opengpu_core::B256;
 pub use batch::{MOST_IN_A_BATCH, ToSettle};
 pub use budgets::BudgetWish;
 pub use market::Ensured;
-pub use staking::{StakeOnChain, WEEK_SECONDS};
 pub(crate) use send::is_nonce_taken;
+pub use staking::{StakeOnChain, WEEK_SECONDS};
 
 /// A transaction that is in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -44,9 +44,21 @@ impl ChainClient {
     /// [`ChainError::NoStaking`], [`ChainError::Unreachable`].
     pub async fn stake_of(&self, account: Address) -> Result<StakeOnChain, ChainError> {
         let staking = self.staking()?;
-        let position = staking.positionOf(account).call().await.map_err(|error| self.call_error(error))?;
-        let tier = staking.tierOf(account).call().await.map_err(|error| self.call_error(error))?;
-        let total = staking.totalWeight().call().await.map_err(|error| self.call_error(error))?;
+        let position = staking
+            .positionOf(account)
+            .call()
+            .await
+            .map_err(|error| self.call_error(error))?;
+        let tier = staking
+            .tierOf(account)
+            .call()
+            .await
+            .map_err(|error| self.call_error(error))?;
+        let total = staking
+            .totalWeight()
+            .call()
+            .await
+            .map_err(|error| self.call_error(error))?;
         Ok(StakeOnChain {
             amount: Amount(position.amount.to()),
             weight: Amount(position.weight.to()),
@@ -78,7 +90,8 @@ impl ChainClient {
         let staking = self.staking()?;
         self.allow(self.network().contracts.open_token, *staking.address(), amount)
             .await?;
-        self.send(staking.stake(amount.0, days).into_transaction_request()).await
+        self.send(staking.stake(amount.0, days).into_transaction_request())
+            .await
     }
 
     /// Locks what the sender has staked until days from now.
@@ -137,7 +150,11 @@ impl ChainClient {
             .topic1(U256::from(week))
             .topic2(token)
             .from_block(self.network().deployed_at_block);
-        let logs = self.provider().get_logs(&filter).await.map_err(|error| self.transport(error))?;
+        let logs = self
+            .provider()
+            .get_logs(&filter)
+            .await
+            .map_err(|error| self.transport(error))?;
         let pulled = logs
             .iter()
             .filter_map(|log| Cloudverse::StakersRevenuePulled::decode_log(&log.inner).ok())

@@ -78,7 +78,7 @@ pub(crate) enum Message {
     Order(Box<SeenOrder>),
     /// News of the chain.
     News(Batch),
-    /// A job's bid lapsed or is not wanted any more: its capacity is free.
+    /// A job holds nothing any more: its bid lapsed or is not wanted, or only its transaction is waited for.
     Lapsed(JobId),
     /// A job's task is done with it; whether its record is to be forgotten.
     Ended(JobId),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::{Link, Outgoing, offer};
 use super::tasks::Workshop;
 use super::{Message, Shared};
+use crate::reactor::record::Stage;
 use crate::reactor::{Effect, Event, Job, JobRecord};
 
 /// How often a job looks at the time. Each task has its own pace; this only bounds how late it may be.
@@ -44,6 +45,8 @@ pub(super) struct Worker {
     /// Ends listening for an order that is given up.
     offered: CancellationToken,
     tasks: JoinSet<()>,
+    /// Whether the daemon was told that the job holds nothing any more.
+    is_freed: bool,
 }
 
 impl Worker {
@@ -66,6 +69,7 @@ impl Worker {
             links: Vec::new(),
             talking,
             tasks: JoinSet::new(),
+            is_freed: false,
         }
     }
 
@@ -110,12 +114,22 @@ impl Worker {
             return false;
         }
         self.prepare_to_talk();
+        self.free_when_only_the_chain_is_waited_for();
         for effect in std::mem::take(&mut self.withheld) {
             if self.carry_out(effect).await {
                 return true;
             }
         }
         false
+    }
+
+    /// A result that waits for its transaction needs no core: others may have what the job held, however long results gather.
+    fn free_when_only_the_chain_is_waited_for(&mut self) {
+        let stage = self.job.record.attempt.as_ref().map(|attempt| &attempt.stage);
+        if !self.is_freed && matches!(stage, Some(Stage::Settling { .. })) {
+            self.is_freed = true;
+            drop(self.daemon.send(Message::Lapsed(self.id())));
+        }
     }
 
     /// Saves the record. When the disk is full the job stands still, nothing is lost, and each tick tries again.

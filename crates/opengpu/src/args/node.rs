@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use opengpu_core::ids::NodeId;
 
-use super::Config;
+use super::{Config, UsdMicros};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Node {
@@ -46,7 +46,7 @@ pub(crate) struct BondChange {
 pub(crate) struct PriceChange {
     /// USD per hour for the whole machine, at most six digits after the point
     #[arg(value_name = "USD")]
-    pub(crate) usd: String,
+    pub(crate) usd: UsdMicros,
     /// The node's id [default: the local network's node]
     #[arg(long, value_name = "NODE")]
     pub(crate) node: Option<NodeId>,

@@ -15,6 +15,10 @@ pub(crate) struct ByteCount(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) u32);
 
+/// Millionths of a USD, above 0. Text: USD with at most six digits after the point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UsdMicros(pub(crate) u64);
+
 /// What the text should have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expected(&'static str);
@@ -37,6 +41,19 @@ impl FromStr for CpuMillis {
             .filter(|millis| *millis > 0)
             .map(Self)
             .ok_or(Expected("cores above 0, such as 2 or 0.5"))
+    }
+}
+
+impl FromStr for UsdMicros {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        opengpu_core::money::Amount::parse_units(text, 6)
+            .ok()
+            .and_then(|micros| u64::try_from(micros.0).ok())
+            .filter(|micros| *micros > 0)
+            .map(Self)
+            .ok_or(Expected("USD above 0, such as 1.25"))
     }
 }
 

@@ -140,6 +140,7 @@ async fn show(
         chain_port: Some(0),
         gateway_port: Some(0),
         node_port: Some(0),
+        ..args::Up::default()
     };
     let tell = |text: &str| say(&format!("network  {text}"));
     interrupts

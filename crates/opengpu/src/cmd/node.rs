@@ -65,12 +65,22 @@ pub(crate) async fn node(context: &Context, command: &Node) -> Outcome {
         Node::Drain(choice) => {
             let node = chosen(context, choice.node)?;
             session.chain.drain(node).await.map_err(owner_failure)?;
-            told(context, node, "takes no new jobs", serde_json::json!({ "isDraining": true }))
+            told(
+                context,
+                node,
+                "takes no new jobs",
+                serde_json::json!({ "isDraining": true }),
+            )
         }
         Node::Resume(choice) => {
             let node = chosen(context, choice.node)?;
             session.chain.resume(node).await.map_err(owner_failure)?;
-            told(context, node, "takes new jobs", serde_json::json!({ "isDraining": false }))
+            told(
+                context,
+                node,
+                "takes new jobs",
+                serde_json::json!({ "isDraining": false }),
+            )
         }
     }
 }
@@ -120,7 +130,11 @@ async fn show(context: &Context, session: &Session, choice: &NodeChoice) -> Outc
         ],
     ];
     if found.list_price_from != 0 {
-        let text = format!("{} USD/h at unix second {}", usd(found.pending_list_price), found.list_price_from);
+        let text = format!(
+            "{} USD/h at unix second {}",
+            usd(found.pending_list_price),
+            found.list_price_from
+        );
         rows.insert(6, ["price to come".to_owned(), text]);
     }
     if found.unbonding != Amount::ZERO {
@@ -200,13 +214,22 @@ async fn unbond(context: &Context, session: &Session, change: &BondChange) -> Ou
     let standing = session.node(node).await?;
     let is_mature = standing.unbonding != Amount::ZERO && now >= standing.unbonds_at;
     if is_mature && amount == standing.unbonding {
-        let to = session.payer();
+        let to = session.account();
         session.chain.withdraw_unbonded(node, to).await.map_err(owner_failure)?;
         let bond = session.node(node).await?.bond;
         let text = format!("gave {} back; its bond is {}", open.show(amount), open.show(bond));
-        return told(context, node, &text, serde_json::json!({ "bond": bond, "unbonding": "0" }));
+        return told(
+            context,
+            node,
+            &text,
+            serde_json::json!({ "bond": bond, "unbonding": "0" }),
+        );
     }
-    session.chain.request_unbond(node, amount).await.map_err(owner_failure)?;
+    session
+        .chain
+        .request_unbond(node, amount)
+        .await
+        .map_err(owner_failure)?;
     let standing = session.node(node).await?;
     let text = if amount == Amount::ZERO {
         "asks for nothing back".to_owned()
@@ -223,13 +246,12 @@ async fn unbond(context: &Context, session: &Session, change: &BondChange) -> Ou
 
 async fn price(context: &Context, session: &Session, change: &PriceChange) -> Outcome {
     let node = chosen(context, change.node)?;
-    let micros = Amount::parse_units(&change.usd, USD_DECIMALS)
-        .ok()
-        .and_then(|micros| u64::try_from(micros.0).ok())
-        .ok_or_else(|| {
-            Failure::usage(format_args!("USD is `{}`, not a price", change.usd)).hint("for example `opengpu node price 1.25`")
-        })?;
-    session.chain.set_list_price(node, micros).await.map_err(owner_failure)?;
+    let micros = change.usd.0;
+    session
+        .chain
+        .set_list_price(node, micros)
+        .await
+        .map_err(owner_failure)?;
     let found = session.node(node).await?;
     let text = match found.list_price_from {
         0 => format!("may bid up to {} USD/h", usd(found.list_price)),
@@ -260,8 +282,9 @@ fn told(context: &Context, node: NodeId, text: &str, mut json: serde_json::Value
 /// Only the owner may; say so instead of naming an error.
 fn owner_failure(error: opengpu_chain::ChainError) -> Failure {
     if error.is_revert("NodeRegistry_NotAllowed") {
-        return Failure::error("only the node's owner may do that")
-            .hint("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE to the owner's key; `opengpu node show` names the owner");
+        return Failure::error("only the node's owner may do that").hint(
+            "set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE to the owner's key; `opengpu node show` names the owner",
+        );
     }
     chain_failure(error)
 }

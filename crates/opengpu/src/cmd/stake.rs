@@ -62,13 +62,21 @@ async fn lock(context: &Context, session: &Session, args: &Lock) -> Outcome {
     let (token, open) = session.token("OPEN")?;
     let amount = open.parse(&args.amount)?;
     if amount < LEAST_STAKE {
-        return Err(Failure::usage(format_args!("AMOUNT is {}, below 1 OPEN", open.show(amount)))
-            .hint("for example `opengpu stake lock 1000 --days 90`"));
+        return Err(
+            Failure::usage(format_args!("AMOUNT is {}, below 1 OPEN", open.show(amount)))
+                .hint("for example `opengpu stake lock 1000 --days 90`"),
+        );
     }
     let held = session.tokens(token).await?;
     if held < amount {
-        let message = format!("you have {} outside the wallet, not {}", open.show(held), open.show(amount));
-        return Err(Failure::new(Kind::Budget, message).hint("`opengpu wallet withdraw … --token OPEN` takes credits out"));
+        let message = format!(
+            "you have {} outside the wallet, not {}",
+            open.show(held),
+            open.show(amount)
+        );
+        return Err(
+            Failure::new(Kind::Budget, message).hint("`opengpu wallet withdraw … --token OPEN` takes credits out")
+        );
     }
     session.chain.stake(amount, args.days).await.map_err(chain_failure)?;
     told(context, session, &open, &format!("locked {}", open.show(amount))).await
@@ -78,7 +86,13 @@ async fn extend(context: &Context, session: &Session, args: &Extend) -> Outcome 
     let (_, open) = session.token("OPEN")?;
     let stake = own(session).await?;
     session.chain.extend_stake(args.days).await.map_err(chain_failure)?;
-    told(context, session, &open, &format!("extended the lock of {}", open.show(stake.amount))).await
+    told(
+        context,
+        session,
+        &open,
+        &format!("extended the lock of {}", open.show(stake.amount)),
+    )
+    .await
 }
 
 async fn unlock(context: &Context, session: &Session, args: &Unlock) -> Outcome {
@@ -89,8 +103,12 @@ async fn unlock(context: &Context, session: &Session, args: &Unlock) -> Outcome 
         None => stake.amount,
     };
     if amount == Amount::ZERO || amount > stake.amount {
-        return Err(Failure::usage(format_args!("AMOUNT is {}; {} are staked", open.show(amount), open.show(stake.amount)))
-            .hint("without AMOUNT all of it comes back"));
+        return Err(Failure::usage(format_args!(
+            "AMOUNT is {}; {} are staked",
+            open.show(amount),
+            open.show(stake.amount)
+        ))
+        .hint("without AMOUNT all of it comes back"));
     }
     let now = session.now().await?;
     if now < stake.end {
@@ -101,13 +119,17 @@ async fn unlock(context: &Context, session: &Session, args: &Unlock) -> Outcome 
         ))
         .hint("run the same command then; a lock cannot be cut short"));
     }
-    session.chain.unstake(amount, session.payer()).await.map_err(chain_failure)?;
+    session
+        .chain
+        .unstake(amount, session.account())
+        .await
+        .map_err(chain_failure)?;
     told(context, session, &open, &format!("took back {}", open.show(amount))).await
 }
 
 /// The sender's stake, which must exist.
 async fn own(session: &Session) -> Outcome<StakeOnChain> {
-    let stake = session.chain.stake_of(session.payer()).await.map_err(chain_failure)?;
+    let stake = session.chain.stake_of(session.account()).await.map_err(chain_failure)?;
     if stake.amount == Amount::ZERO {
         return Err(Failure::error("you have no stake").hint("`opengpu stake lock 1000 --days 90` makes one"));
     }
@@ -117,14 +139,19 @@ async fn own(session: &Session) -> Outcome<StakeOnChain> {
 async fn claim(context: &Context, session: &Session, args: &Claim) -> Outcome {
     let tokens: Vec<(Address, TokenName)> = if args.token.is_empty() {
         let all = &session.profile.network.contracts.tokens;
-        all.iter().map(|info| session.token(&info.symbol)).collect::<Outcome<_>>()?
+        all.iter()
+            .map(|info| session.token(&info.symbol))
+            .collect::<Outcome<_>>()?
     } else {
-        args.token.iter().map(|symbol| session.token(symbol)).collect::<Outcome<_>>()?
+        args.token
+            .iter()
+            .map(|symbol| session.token(symbol))
+            .collect::<Outcome<_>>()?
     };
     let addresses: Vec<Address> = tokens.iter().map(|(address, _)| *address).collect();
     let (_, paid) = session
         .chain
-        .claim_stake(&addresses, session.payer())
+        .claim_stake(&addresses, session.account())
         .await
         .map_err(chain_failure)?;
     if context.global.json {
@@ -139,15 +166,21 @@ async fn claim(context: &Context, session: &Session, args: &Claim) -> Outcome {
 }
 
 async fn show(context: &Context, session: &Session, args: &Whose) -> Outcome {
-    let account = args.account.unwrap_or_else(|| session.payer());
+    let account = args.account.unwrap_or_else(|| session.account());
     let shown = read(session, account).await?;
     if context.global.json {
         return print_json(&shown);
     }
     let (_, open) = session.token("OPEN")?;
-    let apy = |bps: Option<u128>| bps.map_or("nobody stakes yet".to_owned(), |bps| format!("{} %", Amount(bps).format_units(2)));
+    let apy = |bps: Option<u128>| {
+        bps.map_or("nobody stakes yet".to_owned(), |bps| {
+            format!("{} %", Amount(bps).format_units(2))
+        })
+    };
     if shown.amount == Amount::ZERO {
-        print_line(&format!("{account} has no stake; `opengpu stake lock 1000 --days 90` makes one"))?;
+        print_line(&format!(
+            "{account} has no stake; `opengpu stake lock 1000 --days 90` makes one"
+        ))?;
         let text = apy(shown.trailing_apy_bps_at_weight1);
         return print_line(&format!("trailing {TRAILING_WEEKS} weeks, a year, at weight 1: {text}"));
     }
@@ -162,10 +195,17 @@ async fn show(context: &Context, session: &Session, args: &Whose) -> Outcome {
         ["locked".to_owned(), lock],
         [
             "weight".to_owned(),
-            format!("{} of {}", shown.weight.format_units(18), shown.total_weight.format_units(18)),
+            format!(
+                "{} of {}",
+                shown.weight.format_units(18),
+                shown.total_weight.format_units(18)
+            ),
         ],
         ["payer tier".to_owned(), format!("{} of 4", shown.tier)],
-        [format!("trailing {TRAILING_WEEKS} weeks, a year"), apy(shown.trailing_apy_bps)],
+        [
+            format!("trailing {TRAILING_WEEKS} weeks, a year"),
+            apy(shown.trailing_apy_bps),
+        ],
     ];
     for claimable in &shown.claimable {
         let name = session.token_name_of(&claimable.token);
@@ -179,7 +219,11 @@ async fn read(session: &Session, account: Address) -> Outcome<Shown> {
     let stake = session.chain.stake_of(account).await.map_err(chain_failure)?;
     let mut claimable = Vec::new();
     for info in &session.profile.network.contracts.tokens {
-        let amount = session.chain.claimable(account, info.address).await.map_err(chain_failure)?;
+        let amount = session
+            .chain
+            .claimable(account, info.address)
+            .await
+            .map_err(chain_failure)?;
         claimable.push(Claimable {
             token: info.symbol.clone(),
             amount,
@@ -210,7 +254,13 @@ async fn trailing(session: &Session) -> Outcome<(U256, u128)> {
     let mut sum = U256::ZERO;
     let mut open_rate = 0;
     for info in &session.profile.network.contracts.tokens {
-        let rate = session.chain.token(info.address).await.map_err(chain_failure)?.usd_rate.0;
+        let rate = session
+            .chain
+            .token(info.address)
+            .await
+            .map_err(chain_failure)?
+            .usd_rate
+            .0;
         if info.address == session.profile.network.contracts.open_token {
             open_rate = rate;
         }
@@ -227,7 +277,7 @@ fn days(seconds: u64) -> String {
 }
 
 async fn told(context: &Context, session: &Session, open: &TokenName, what: &str) -> Outcome {
-    let stake = session.chain.stake_of(session.payer()).await.map_err(chain_failure)?;
+    let stake = session.chain.stake_of(session.account()).await.map_err(chain_failure)?;
     if context.global.json {
         return print_json(&serde_json::json!({
             "amount": stake.amount, "weight": stake.weight, "end": stake.end, "tier": stake.tier,

@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval};
 
 use super::process::{Processes, Role, RunningProcess};
 use super::{LocalNetwork, LocalState, Ports};
+use crate::args;
 use crate::client::http_client;
 use crate::daemons::{ChainFile, GatewayFile, NodeFile};
 use crate::failure::{Failure, OrFail, Outcome};
@@ -54,8 +55,21 @@ pub(super) fn start_gateway(local: &LocalNetwork, state: &LocalState) -> Outcome
     start(local, Role::Gateway, &["gateway", "start"], &config)
 }
 
-pub(super) fn start_node(local: &LocalNetwork, state: &LocalState) -> Outcome<RunningProcess> {
-    let config = NodeFile::local(local, state);
+/// The node with the prices and the gathering time of its last start, unless somebody wishes otherwise.
+pub(super) fn start_node(local: &LocalNetwork, state: &LocalState, wishes: &args::Up) -> Outcome<RunningProcess> {
+    let mut config = NodeFile::local(local, state);
+    let path = local.folder.join(format!("{}.toml", Role::Node.name()));
+    let former = std::fs::read_to_string(path).ok();
+    if let Some(former) = former.and_then(|text| toml::from_str::<NodeFile>(&text).ok()) {
+        config.prices = former.prices;
+        config.settle_gather_seconds = former.settle_gather_seconds;
+    }
+    if let Some(price) = wishes.core_hour {
+        config.prices.core_hour_usd_micros = price.0;
+    }
+    if let Some(gather) = wishes.settle_gather {
+        config.settle_gather_seconds = gather.0;
+    }
     start(local, Role::Node, &["node", "start"], &config)
 }
 

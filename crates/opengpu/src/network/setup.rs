@@ -25,8 +25,14 @@ const ROLES: [(&str, usize); 5] = [
 ];
 /// What the local node may bid at most: 1,000 USD an hour in millionths, above any shape of one machine at its price list.
 const LIST_PRICE_USD_MICROS: u64 = 1_000_000_000;
-/// Tokens of each kind the demo payer gets, whole ones; half of them become credits.
-const PAYER_TOKENS: u128 = 1_000;
+/// Whole tokens of each kind that become the demo payer's credits.
+const PAYER_CREDITS: u128 = 500;
+/// Whole tokens of each kind it has besides.
+const PAYER_TOKENS: u128 = 500;
+/// OPEN it has besides: enough to stake into the highest payer tier, 100 million of weight at four times the amount.
+const PAYER_OPEN: u128 = 30_000_000;
+/// OPEN the node's owner has to bond: fifty units at the local list price and OPEN's local rate.
+const OWNER_OPEN: u128 = 30_000_000_000;
 
 /// What must be on this machine, asked before anything is started.
 pub(super) async fn preflight(folder: &Path, processes: &Processes) -> Outcome {
@@ -133,13 +139,18 @@ async fn fund_payer(client: &ChainClient) -> Result<(), ChainError> {
             continue;
         }
         let whole = 10u128.pow(u32::from(token.decimals));
-        let amount = Amount(PAYER_TOKENS * whole);
         if token.address == client.network().contracts.open_token {
+            let amount = Amount((PAYER_CREDITS + PAYER_OPEN) * whole);
             governance.transfer_token(token.address, account, amount).await?;
+            let bond = Amount(OWNER_OPEN * whole);
+            governance
+                .transfer_token(token.address, key(2)?.address(), bond)
+                .await?;
         } else {
+            let amount = Amount((PAYER_CREDITS + PAYER_TOKENS) * whole);
             governance.mint_test_stablecoin(token.address, account, amount).await?;
         }
-        payer.deposit(token.address, Amount(amount.0 / 2)).await?;
+        payer.deposit(token.address, Amount(PAYER_CREDITS * whole)).await?;
     }
     Ok(())
 }

@@ -162,7 +162,7 @@ fn a_genesis_that_is_wrong_is_refused() {
 fn a_local_chain_needs_no_genesis_and_its_clock_moves() {
     let elsewhere = Elsewhere::start("31337");
     let report = json(&elsewhere.deploy(&[]));
-    assert_eq!(report["contracts"].as_array().unwrap().len(), 5);
+    assert_eq!(report["contracts"].as_array().unwrap().len(), 7);
     let config = "[network.elsewhere]\ngateways = []\ndeployment = \"deployments/31337.json\"\n";
     std::fs::write(elsewhere.home.path().join("config.toml"), config).unwrap();
     let moved = json(&elsewhere.opengpu(&["--json", "--network", "elsewhere", "advance", "14d"]));

@@ -13,6 +13,7 @@ mod advance;
 mod bad_input;
 mod budgets;
 mod crashes;
+mod economy;
 mod interrupts;
 mod lifecycle;
 mod network;

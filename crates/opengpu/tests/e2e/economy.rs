@@ -1,0 +1,149 @@
+//! The economy from the command line alone: stakes and their part of the revenue, discounts, tiers, batches.
+
+use serde_json::Value;
+
+use crate::network::{Network, assert_adds_up, assert_fails, number, wait_for};
+
+/// About a dollar a second for the shape of these stories, so that a job of some seconds is worth a counted one.
+const DOLLAR_A_SECOND: &str = "3500";
+/// About ten dollars a second.
+const TEN_A_SECOND: &str = "35000";
+
+fn up(network: &Network, core_hour: &str) {
+    let ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
+    let output = network.opengpu(&[&["up", "--core-hour", core_hour], ports.as_slice()].concat());
+    assert!(output.status.success(), "{}", crate::network::words(&output));
+}
+
+/// A payer's tokens outside its wallet, base units.
+fn tokens(network: &Network, token: &str) -> u128 {
+    let wallet = network.json(&["wallet", "show"]);
+    let rows = wallet["balances"].as_array().unwrap();
+    number(&rows.iter().find(|row| row["token"] == token).unwrap()["tokens"])
+}
+
+fn claimed(claim: &Value, token: &str) -> u128 {
+    let rows = claim["claimed"].as_array().unwrap();
+    number(&rows.iter().find(|row| row["token"] == token).unwrap()["amount"])
+}
+
+/// 12 % of what a bill's job was worth, rounded down, as the contract books it.
+fn stakers_part(bill: &Value) -> u128 {
+    number(&bill["stakersShare"])
+}
+
+/// The value that costs a payer with a discount of so many hundredths of a percent this much.
+fn value_behind(paid: u128, discount_bps: u128) -> u128 {
+    (paid..)
+        .find(|value| value - value * discount_bps / 10_000 == paid)
+        .unwrap()
+}
+
+#[test]
+fn a_stake_claims_its_part_of_the_revenue_after_the_weeks_have_rolled() {
+    let Some(network) = Network::up() else { return };
+    // Below the first tier, so that the jobs have no discount.
+    network.json(&["stake", "lock", "1000", "--days", "365"]);
+    let usdc = network.bill(&["--max-cost", "1"], "sleep 1");
+    let open = network.bill(&["--token", "OPEN", "--max-cost", "400"], "sleep 1");
+    assert_eq!(
+        number(&network.json(&["stake", "show"])["weight"]),
+        4_000 * 10_u128.pow(18)
+    );
+    let before = (tokens(&network, "USDC"), tokens(&network, "OPEN"));
+    network.json(&["advance", "14d"]);
+    let shown = network.json(&["stake", "show"]);
+    assert!(shown["trailingApyBps"].as_u64().unwrap() > 0, "{shown}");
+    let claim = network.json(&["stake", "claim"]);
+    // Sole staker for the whole week: exactly 12 % of what was settled. Dividing by time and weight may leave one base unit.
+    for (token, bill, held) in [("USDC", &usdc, before.0), ("OPEN", &open, before.1)] {
+        let (paid, due) = (claimed(&claim, token), stakers_part(bill));
+        assert!(paid <= due && due - paid <= 1, "{token}: {paid} of {due}");
+        assert!(due > 0, "{bill}");
+        assert_eq!(tokens(&network, token), held + paid, "{token}");
+    }
+    let again = network.json(&["stake", "claim"]);
+    assert_eq!((claimed(&again, "USDC"), claimed(&again, "OPEN")), (0, 0));
+
+    assert_fails(&network.opengpu(&["stake", "unlock"]), 1, "the lock ends");
+    assert_fails(&network.opengpu(&["stake", "extend", "--days", "14"]), 1, "not later");
+    assert_fails(
+        &network.opengpu(&["stake", "lock", "0.5", "--days", "14"]),
+        2,
+        "below 1 OPEN",
+    );
+    assert_fails(&network.opengpu(&["stake", "lock", "1", "--days", "13"]), 2, "--days");
+    network.json(&["advance", "365d"]);
+    let held = tokens(&network, "OPEN");
+    network.json(&["stake", "unlock"]);
+    assert_eq!(tokens(&network, "OPEN"), held + 1_000 * 10_u128.pow(18));
+    assert_fails(&network.opengpu(&["stake", "unlock"]), 1, "you have no stake");
+}
+
+#[test]
+fn a_stakers_job_has_its_discount_out_of_the_treasurys_part() {
+    let Some(network) = Network::up() else { return };
+    network.json(&["stake", "lock", "250000", "--days", "365"]);
+    let bill = network.bill(&["--max-cost", "1"], "sleep 2");
+    let paid = number(&bill["paid"]);
+    let value = value_behind(paid, 100);
+    assert_eq!(paid, value - value / 100, "tier 2 pays 1 % less: {bill}");
+    assert!(value > paid, "{bill}");
+    assert_eq!(number(&bill["stakersShare"]), value * 12 / 100, "{bill}");
+    assert_eq!(number(&bill["treasuryShare"]), value * 5 / 100 - value / 100, "{bill}");
+    assert_adds_up(&bill);
+}
+
+#[test]
+fn a_node_earns_its_tiers_and_a_bonus_with_them() {
+    let Some(network) = Network::down() else { return };
+    up(&network, DOLLAR_A_SECOND);
+    assert_fails(&network.opengpu(&["node", "promote"]), 1, "has earned T0");
+    network.json(&["node", "price", "40000"]);
+    network.json(&["advance", "3d"]);
+    network.json(&["node", "bond", "24000000000"]);
+    for _ in 0..4 {
+        assert_adds_up(&network.bill(&["--max-cost", "5", "--memory", "64MiB"], "sleep 3"));
+    }
+    assert_eq!(network.json(&["node", "promote"])["tier"], 1);
+    assert_eq!(network.opengpu(&["down"]).status.code(), Some(0));
+    up(&network, TEN_A_SECOND);
+    network.json(&["advance", "27d"]);
+    for _ in 0..6 {
+        network.bill(&["--max-cost", "60", "--memory", "64MiB"], "sleep 1.6");
+    }
+    let promoted = network.json(&["node", "promote"]);
+    assert_eq!(promoted["tier"], 2, "{promoted}");
+    let bill = network.bill(&["--max-cost", "60", "--memory", "64MiB"], "sleep 0.3");
+    let value = number(&bill["paid"]);
+    assert_eq!(number(&bill["stakersShare"]), value * 12 / 100, "{bill}");
+    let treasury = value * 5 / 100;
+    assert_eq!(
+        number(&bill["treasuryShare"]),
+        treasury - value * 50 / 10_000,
+        "T2 gives 0.5 %: {bill}"
+    );
+    assert_adds_up(&bill);
+    // What the bond no longer carries at a higher price is not kept.
+    network.json(&["node", "price", "400000"]);
+    assert_eq!(network.json(&["node", "show"])["tier"], 0);
+}
+
+#[test]
+fn results_that_wait_are_settled_in_one_transaction() {
+    let Some(network) = Network::down() else { return };
+    let ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
+    let output = network.opengpu(&[&["up", "--settle-gather", "20s"], ports.as_slice()].concat());
+    assert!(output.status.success(), "{}", crate::network::words(&output));
+    let jobs: Vec<String> = (0..4)
+        .map(|_| network.detached(&["--memory", "64MiB"], "true"))
+        .collect();
+    for job in &jobs {
+        assert_adds_up(&network.result(job));
+    }
+    let log = wait_for("the batch in the node's log", || {
+        let log = std::fs::read_to_string(network.data("node.log")).unwrap();
+        log.contains("settled in one transaction").then_some(log)
+    });
+    assert!(log.contains("results=4"), "{log}");
+}
