@@ -9,7 +9,7 @@ TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
 # Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
 
-.PHONY: help build demo test check generate fmt lint contracts-test rust-test clean
+.PHONY: help build demo test check generate fmt lint bench-gas contracts-test rust-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -38,6 +38,10 @@ rust-test: build ## Rust: unit, integration and end-to-end tests
 
 generate: node_modules/.package-lock.json ## rebuild every generated file: ABIs with bytecode, shared vectors, gas table
 	tools/contracts generate
+
+bench-gas: node_modules/.package-lock.json ## gas of whole transactions beside goals and peers
+	$(FORGE) build src && ../node_modules/.bin/forge test --match-contract GasTest
+	tools/bench-gas
 
 lint: build ## formats, clippy, dependency rules
 	cargo fmt --all --check

@@ -275,9 +275,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         // Effect
         Operation storage operation = _operations[node];
         operator = block.timestamp <= operation.userExpires ? operation.user : address(0);
-        uint32 opened = operation.opened + 1;
-        operation.opened = opened;
-        emit JobOpened(node, opened);
+        operation.opened += 1;
         payee = offer.payee;
         tier = offer.tier;
         listPrice = offer.hasPendingListPrice ? _applyListPrice(node) : offer.listPrice;
@@ -333,7 +331,6 @@ contract NodeRegistry is ERC721, INodeRegistry {
             record.earnedUsdMicros = usdMicros > type(uint64).max - record.earnedUsdMicros ? type(uint64).max : record.earnedUsdMicros + usdMicros;
         }
         _records[node] = record;
-        emit JobClosed(node, standing, isCounted, usdMicros);
     }
 
     function _setTier(uint256 node, uint8 tier) private {

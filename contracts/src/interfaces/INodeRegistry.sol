@@ -85,10 +85,6 @@ interface INodeRegistry is IERC721, IERC4907 {
     event Unbonded(uint256 indexed node, address to, uint128 amount, uint128 bond);
     /// @notice A payer was made good out of the bond.
     event MadeGood(uint256 indexed node, uint256 asked, uint256 amount, uint128 bond);
-    /// @notice An attempt was matched on the node.
-    event JobOpened(uint256 indexed node, uint32 opened);
-    /// @notice An attempt was closed and counted.
-    event JobClosed(uint256 indexed node, Standing standing, bool isCounted, uint64 usdMicros);
     /// @notice A node's tier rose by {promote}, or fell by a fail, an unbonding, a raise its bond does not carry, or a transfer.
     event TierChanged(uint256 indexed node, uint8 oldTier, uint8 tier);
     /// @notice The least a unit of bond is was set, base units of OPEN.

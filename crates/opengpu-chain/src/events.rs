@@ -4,7 +4,7 @@ use alloy::primitives::{B256, LogData};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEventInterface as _;
 use opengpu_core::ids::{BudgetId, JobId, NodeId, Sha256Digest};
-use opengpu_core::job::{Progress, Settlement, Standing, Terms, Usage, UsdRate};
+use opengpu_core::job::{Progress, Settlement, Terms, Usage, UsdRate};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{JobResult, Voucher};
 use opengpu_core::{Address, U256};
@@ -225,15 +225,8 @@ pub enum ChainEvent {
         amount: Amount,
         bond: Amount,
     },
-    /// An attempt was matched on the node; `opened` counts all ever.
-    JobOpened { node: NodeId, opened: u32 },
-    /// An attempt was closed and counted.
-    JobClosed {
-        node: NodeId,
-        standing: Standing,
-        is_counted: bool,
-        usd_micros: u64,
-    },
+    /// The node's tier rose or fell.
+    TierChanged { node: NodeId, old_tier: u8, tier: u8 },
     /// The time an unbond request takes was set.
     UnbondingSecondsSet { seconds: u32 },
 }
@@ -297,8 +290,7 @@ impl ChainEvent {
             Self::UnbondRequested { .. } => "UnbondRequested",
             Self::Unbonded { .. } => "Unbonded",
             Self::MadeGood { .. } => "MadeGood",
-            Self::JobOpened { .. } => "JobOpened",
-            Self::JobClosed { .. } => "JobClosed",
+            Self::TierChanged { .. } => "TierChanged",
             Self::UnbondingSecondsSet { .. } => "UnbondingSecondsSet",
         }
     }
@@ -523,15 +515,10 @@ fn registry_event(data: &LogData) -> Result<Option<ChainEvent>, ChainError> {
         Registry::NodeDrained(e) => ChainEvent::NodeDrained { node: NodeId(e.node) },
         Registry::NodeResumed(e) => ChainEvent::NodeResumed { node: NodeId(e.node) },
         Registry::NodeSuspended(e) => ChainEvent::NodeSuspended { node: NodeId(e.node) },
-        Registry::JobOpened(e) => ChainEvent::JobOpened {
+        Registry::TierChanged(e) => ChainEvent::TierChanged {
             node: NodeId(e.node),
-            opened: e.opened,
-        },
-        Registry::JobClosed(e) => ChainEvent::JobClosed {
-            node: NodeId(e.node),
-            standing: standing(e.standing)?,
-            is_counted: e.isCounted,
-            usd_micros: e.usdMicros,
+            old_tier: e.oldTier,
+            tier: e.tier,
         },
         other => return Ok(bond_event(&other)),
     }))
@@ -566,16 +553,6 @@ fn bond_event(event: &Registry) -> Option<ChainEvent> {
         Registry::UnbondingSecondsSet(e) => ChainEvent::UnbondingSecondsSet { seconds: e.newSeconds },
         _ => return None,
     })
-}
-
-fn standing(code: u8) -> Result<Standing, ChainError> {
-    match code {
-        0 => Ok(Standing::Success),
-        1 => Ok(Standing::Fail),
-        2 => Ok(Standing::Neutral),
-        3 => Ok(Standing::LeftOut),
-        other => Err(malformed(format!("standing {other}"))),
-    }
 }
 
 fn week(week: U256) -> u64 {

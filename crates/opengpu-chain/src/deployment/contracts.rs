@@ -210,12 +210,22 @@ mod tests {
             let places = Places::below(Address::repeat_byte(1), config);
             places.all().iter().map(|(name, _)| *name).collect::<Vec<_>>()
         };
-        let first = ["OpenToken", "TestStablecoin", "NodeRegistry", "Cloudverse"];
-        assert_eq!(names(&config)[..4], first);
+        let first = [
+            "OpenToken",
+            "TestStablecoin",
+            "NodeRegistry",
+            "Staking",
+            "JobRecovery",
+            "Cloudverse",
+        ];
+        assert_eq!(names(&config), first);
         let elsewhere = DeployConfig {
             chain_id: ChainId(1),
             ..config
         };
-        assert_eq!(names(&elsewhere)[..3], ["OpenToken", "NodeRegistry", "Cloudverse"]);
+        assert_eq!(
+            names(&elsewhere),
+            ["OpenToken", "NodeRegistry", "Staking", "JobRecovery", "Cloudverse"]
+        );
     }
 }

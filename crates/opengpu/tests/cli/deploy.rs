@@ -102,7 +102,7 @@ fn a_chain_elsewhere_is_deployed_to_once_and_its_clock_is_its_own() {
     let genesis = ["--genesis", "genesis.toml"];
     let file = elsewhere.home.path().join("deployments/424242.json");
     let dry = json(&elsewhere.deploy(&[&genesis[..], &["--dry-run"]].concat()));
-    assert_eq!(dry["steps"].as_array().unwrap().len(), 5, "{dry}");
+    assert_eq!(dry["steps"].as_array().unwrap().len(), 7, "{dry}");
     assert!(!file.exists());
     let again = json(&elsewhere.deploy(&[&genesis[..], &["--dry-run"]].concat()));
     assert_eq!(dry, again, "a dry run sends nothing");

@@ -150,6 +150,7 @@ impl TestWorld {
                 confirmations: 3,
                 approval_grace_seconds: 60,
                 ready_within_seconds: 60,
+                settle_gather_seconds: 0,
             },
         }
     }
