@@ -7,6 +7,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IERC4907, INodeRegistry} from "./interfaces/INodeRegistry.sol";
+import {Badge} from "./libraries/Badge.sol";
 import {Tiers} from "./libraries/Tiers.sol";
 
 /// @title Nodes as NFTs, with bond and record
@@ -475,6 +476,17 @@ contract NodeRegistry is ERC721, INodeRegistry {
                 ageSeconds: block.timestamp - record.since,
                 bond: _stakes[node].bond,
                 bondUnit: bondUnit
+            })
+        );
+    }
+
+    /// @notice ERC-721 metadata on chain: JSON with an SVG badge of GPU model, tier and jobs, as a data URI.
+    function tokenURI(uint256 node) public view override returns (string memory) {
+        _requireOwned(node);
+        Record memory record = _records[node];
+        return Badge.uriOf(
+            Badge.Facts({
+                node: node, gpuModel: _machines[node].gpuModel, tier: _offers[node].tier, closed: record.closed, successes: record.successes
             })
         );
     }

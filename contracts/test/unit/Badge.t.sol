@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC721Metadata} from "@openzeppelin/contracts/token/ERC721/extensions/IERC721Metadata.sol";
+import {Ending} from "../../src/libraries/JobTerms.sol";
+import {Fixture} from "../Fixture.sol";
+
+/// @title The NFT's metadata. Spec: Badge.tree
+contract BadgeTest is Fixture {
+    string private constant JSON = "data:application/json;base64,";
+    string private constant SVG = "data:image/svg+xml;base64,";
+
+    function _uri(uint256 id) private view returns (string memory) {
+        return IERC721Metadata(address(registry)).tokenURI(id);
+    }
+
+    /// @dev Base64 of RFC 4648 with padding, after a prefix that must be there.
+    function _decode(string memory uri, string memory prefix) private pure returns (string memory) {
+        bytes memory data = bytes(uri);
+        uint256 start = bytes(prefix).length;
+        for (uint256 i = 0; i < start; ++i) {
+            assertEq(data[i], bytes(prefix)[i], "prefix");
+        }
+        uint256 chars = data.length - start;
+        assertEq(chars % 4, 0, "padding");
+        uint256 pad = data[data.length - 1] != "=" ? 0 : data[data.length - 2] != "=" ? 1 : 2;
+        bytes memory out = new bytes(chars / 4 * 3 - pad);
+        uint256 at;
+        for (uint256 i = start; i < data.length; i += 4) {
+            uint256 word;
+            for (uint256 j = 0; j < 4; ++j) {
+                word = word << 6 | _six(data[i + j]);
+            }
+            for (uint256 j = 0; j < 3 && at < out.length; ++j) {
+                out[at++] = bytes1(uint8(word >> 16 - 8 * j));
+            }
+        }
+        return string(out);
+    }
+
+    function _six(bytes1 c) private pure returns (uint256) {
+        if (c >= "A" && c <= "Z") return uint8(c) - 65;
+        if (c >= "a" && c <= "z") return uint8(c) - 71;
+        if (c >= "0" && c <= "9") return uint8(c) + 4;
+        return c == "+" ? 62 : c == "/" ? 63 : 0;
+    }
+
+    function _count(string memory text, bytes1 c) private pure returns (uint256 count) {
+        for (uint256 i = 0; i < bytes(text).length; ++i) {
+            if (bytes(text)[i] == c) ++count;
+        }
+    }
+
+    function test_RevertWhen_ThereIsNoSuchNode() public {
+        vm.expectRevert();
+        _uri(99);
+    }
+
+    function test_TheJsonSaysWhatTheChainKnows() public {
+        _match();
+        vm.warp(block.timestamp + 100);
+        _settle(_result(1000, Ending.Completed));
+        string memory json = _decode(_uri(node), JSON);
+        assertEq(vm.parseJsonString(json, ".name"), "OpenGPU Node 1");
+        assertEq(vm.parseJsonString(json, ".attributes[0].value"), "RTX 4090");
+        assertEq(vm.parseJsonString(json, ".attributes[1].value"), "T0");
+        assertEq(vm.parseJsonUint(json, ".attributes[2].value"), 1);
+        assertEq(vm.parseJsonUint(json, ".attributes[3].value"), 1);
+        string memory svg = _decode(vm.parseJsonString(json, ".image"), SVG);
+        assertTrue(vm.contains(svg, ">RTX 4090</text>"));
+        assertTrue(vm.contains(svg, ">1 jobs</text>"));
+    }
+
+    function test_AHostileModelStaysText() public {
+        string[3] memory models = ['","image":"x<script>alert(1)', "</text></svg><script>&]]>", "\\\\\"\\u0041'\"<!--"];
+        uint256 plain = _count(_decode(vm.parseJsonString(_decode(_uri(node), JSON), ".image"), SVG), "<");
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 id = registry.register(operator.addr, 0, models[i]);
+            string memory json = _decode(_uri(id), JSON);
+            assertEq(vm.parseJsonString(json, ".attributes[0].value"), models[i]);
+            string memory svg = _decode(vm.parseJsonString(json, ".image"), SVG);
+            assertEq(_count(svg, "<"), plain, "markup got in");
+        }
+    }
+
+    function testFuzz_AnyPrintableModelComesBack(uint256 seed) public {
+        bytes memory model = new bytes(1 + seed % 31);
+        for (uint256 i = 0; i < model.length; ++i) {
+            model[i] = bytes1(uint8(0x20 + uint256(keccak256(abi.encode(seed, i))) % 95));
+        }
+        uint256 id = registry.register(operator.addr, 0, string(model));
+        assertEq(vm.parseJsonString(_decode(_uri(id), JSON), ".attributes[0].value"), string(model));
+    }
+}
