@@ -10,10 +10,11 @@ use serde::Deserialize;
 use crate::error::Revert;
 
 /// The committed artifacts whose errors we know. Bytecode is in them too; only the ABI is read here.
-const ARTIFACTS: [&str; 7] = [
+const ARTIFACTS: [&str; 8] = [
     include_str!("../../../contracts/abi/Cloudverse.json"),
     include_str!("../../../contracts/abi/Deployer.json"),
     include_str!("../../../contracts/abi/NodeRegistry.json"),
+    include_str!("../../../contracts/abi/Incentives.json"),
     include_str!("../../../contracts/abi/JobRecovery.json"),
     include_str!("../../../contracts/abi/OpenToken.json"),
     include_str!("../../../contracts/abi/Staking.json"),
@@ -79,6 +80,24 @@ const SENTENCES: &[(&str, &str)] = &[
         "JobMarket_BatchGasTooLow",
         "{left} gas is left for element {index} of the batch, {needed} are needed",
     ),
+    ("Incentives_AlreadyReported", "job {jobId} was reported before"),
+    ("Incentives_NotAllowed", "{caller} may not do this with incentives"),
+    (
+        "Incentives_NotSettled",
+        "job {jobId} is not settled, or did not end with these terms and progress",
+    ),
+    (
+        "Incentives_NothingToPay",
+        "nothing is to be paid to {payee} for node {node} in week {week}",
+    ),
+    ("Incentives_Off", "week {week} has no incentives"),
+    ("Incentives_RateAboveCap", "a rate of {rate} is above its cap of {cap}"),
+    ("Incentives_ReportingOpen", "jobs of week {week} can still be reported"),
+    (
+        "Incentives_ReportingOver",
+        "jobs of week {week} can no longer be reported",
+    ),
+    ("Incentives_ZeroAddress", "an address is zero"),
     ("JobMarket_DeadlineNotReached", "this is possible from {deadline} on"),
     ("JobMarket_DeadlinePassed", "this was possible until {deadline}"),
     (

@@ -6,7 +6,7 @@ use opengpu_core::ids::ChainId;
 use opengpu_core::{Address, U256};
 
 use super::DeployConfig;
-use crate::bindings::{Cloudverse, JobRecovery, NodeRegistry, OpenToken, Staking, TestStablecoin};
+use crate::bindings::{Cloudverse, Incentives, JobRecovery, NodeRegistry, OpenToken, Staking, TestStablecoin};
 
 /// One contract that the Deployer makes.
 pub(super) struct Row {
@@ -24,8 +24,8 @@ pub(super) struct Row {
 
 /// All there are. A contract's address follows from its place among those wanted, so the order never changes and new ones come last:
 ///
-/// OpenToken, [TestStablecoin on 31337], NodeRegistry, Staking, JobRecovery, Cloudverse
-pub(super) static ROWS: [Row; 6] = [
+/// OpenToken, [TestStablecoin on 31337], NodeRegistry, Staking, JobRecovery, Cloudverse, Incentives
+pub(super) static ROWS: [Row; 7] = [
     Row {
         name: "OpenToken",
         is_wanted: |_| true,
@@ -98,6 +98,20 @@ pub(super) static ROWS: [Row; 6] = [
                 disputes_: Address::ZERO,
                 responseWindowSeconds_: U256::from(config.response_window_seconds),
                 recovery_: places.of("JobRecovery"),
+            };
+            call.abi_encode()
+        },
+    },
+    Row {
+        name: "Incentives",
+        is_wanted: |_| true,
+        bytecode: &Incentives::BYTECODE,
+        runtime: &Incentives::DEPLOYED_BYTECODE,
+        arguments: |config, places| {
+            let call = Incentives::constructorCall {
+                openToken_: places.of("OpenToken"),
+                cloudverse_: places.of("Cloudverse"),
+                governance_: config.governance,
             };
             call.abi_encode()
         },
@@ -225,7 +239,14 @@ mod tests {
         };
         assert_eq!(
             names(&elsewhere),
-            ["OpenToken", "NodeRegistry", "Staking", "JobRecovery", "Cloudverse"]
+            [
+                "OpenToken",
+                "NodeRegistry",
+                "Staking",
+                "JobRecovery",
+                "Cloudverse",
+                "Incentives"
+            ]
         );
     }
 }

@@ -102,7 +102,7 @@ fn a_chain_elsewhere_is_deployed_to_once_and_its_clock_is_its_own() {
     let genesis = ["--genesis", "genesis.toml"];
     let file = elsewhere.home.path().join("deployments/424242.json");
     let dry = json(&elsewhere.deploy(&[&genesis[..], &["--dry-run"]].concat()));
-    assert_eq!(dry["steps"].as_array().unwrap().len(), 7, "{dry}");
+    assert_eq!(dry["steps"].as_array().unwrap().len(), 8, "{dry}");
     assert!(!file.exists());
     let again = json(&elsewhere.deploy(&[&genesis[..], &["--dry-run"]].concat()));
     assert_eq!(dry, again, "a dry run sends nothing");
@@ -162,7 +162,7 @@ fn a_genesis_that_is_wrong_is_refused() {
 fn a_local_chain_needs_no_genesis_and_its_clock_moves() {
     let elsewhere = Elsewhere::start("31337");
     let report = json(&elsewhere.deploy(&[]));
-    assert_eq!(report["contracts"].as_array().unwrap().len(), 7);
+    assert_eq!(report["contracts"].as_array().unwrap().len(), 8);
     let config = "[network.elsewhere]\ngateways = []\ndeployment = \"deployments/31337.json\"\n";
     std::fs::write(elsewhere.home.path().join("config.toml"), config).unwrap();
     let moved = json(&elsewhere.opengpu(&["--json", "--network", "elsewhere", "advance", "14d"]));

@@ -26,5 +26,5 @@ fn the_local_networks_contracts_are_those_that_deploy_would_make() {
     let Some(network) = Network::up() else { return };
     let report = network.json(&["deploy"]);
     assert_eq!(report["steps"], serde_json::json!([]), "{report}");
-    assert_eq!(report["contracts"].as_array().unwrap().len(), 7, "{report}");
+    assert_eq!(report["contracts"].as_array().unwrap().len(), 8, "{report}");
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Vm} from "forge-std/Vm.sol";
+import {IIncentives} from "../../src/interfaces/IIncentives.sol";
+import {Ending, Progress, Terms} from "../../src/libraries/JobTerms.sol";
+import {Fixture} from "../Fixture.sol";
+
+/// @title Incentives of nodes. Spec: Incentives.tree
+contract IncentivesTest is Fixture {
+    IIncentives private incentives;
+    Vm.Wallet private otherOperator = vm.createWallet("other operator");
+    address private otherOwner = makeAddr("other owner");
+    uint256 private otherNode;
+    uint256 private week;
+
+    function setUp() public override {
+        super.setUp();
+        incentives = IIncentives(vm.deployCode("Incentives.sol:Incentives", abi.encode(open, cloud, governance)));
+        open.transfer(address(incentives), 1_000_000e18);
+        otherNode = _register(otherOwner, otherOperator.addr);
+        vm.warp((block.timestamp / 1 weeks + 1) * 1 weeks);
+        vm.prank(governance);
+        incentives.setRate(1000e18);
+        vm.warp(block.timestamp + 1 weeks);
+        week = block.timestamp / 1 weeks;
+        vm.recordLogs();
+    }
+
+    /// @dev A job of the node worth this many base units of USDC, settled now.
+    function _work(uint64 value) private {
+        _match();
+        vm.warp(block.timestamp + value / 1000 + 1);
+        _settle(_result(value, Ending.Completed));
+    }
+
+    function _workOfOther(uint64 value) private {
+        _matchOn(_order(), otherNode, otherOperator);
+        vm.warp(block.timestamp + value / 1000 + 1);
+        bytes memory opSig = _signResult(otherOperator, _result(value, Ending.Completed));
+        bytes memory sig = _signApprove(signer, _result(value, Ending.Completed), 4);
+        cloud.settle(terms, progress, _result(value, Ending.Completed), opSig, 4, sig);
+        _sync();
+    }
+
+    function _report() private {
+        incentives.report(jobId, terms, progress);
+    }
+
+    function _afterReporting() private {
+        vm.warp((week + 2) * 1 weeks);
+    }
+
+    function test_OnlyGovernanceSetsARateWithinTheCapForWeeksToCome() public {
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_NotAllowed.selector, address(this)));
+        incentives.setRate(1);
+        vm.startPrank(governance);
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_RateAboveCap.selector, 50_000_000e18 + 1, 50_000_000e18));
+        incentives.setRate(50_000_000e18 + 1);
+        vm.expectEmit();
+        emit IIncentives.RateSet(1000e18, 5e18, week + 1);
+        incentives.setRate(5e18);
+        assertEq(incentives.rateOf(week), 1000e18);
+        assertEq(incentives.rateOf(week + 1), 5e18);
+        assertEq(incentives.rateOf(week - 5), 0);
+    }
+
+    function test_RevertWhen_AReportIsNotOfASettledJob() public {
+        _match();
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_NotSettled.selector, jobId));
+        _report();
+        vm.warp(block.timestamp + 100);
+        _settle(_result(50_000, Ending.Completed));
+        Progress memory more = progress;
+        more.value += 1;
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_NotSettled.selector, jobId));
+        incentives.report(jobId, terms, more);
+        Terms memory other = terms;
+        other.payee = stranger;
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_NotSettled.selector, jobId));
+        incentives.report(jobId, other, progress);
+        _report();
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_AlreadyReported.selector, jobId));
+        _report();
+    }
+
+    function test_RevertWhen_AReportIsLateOrTheWeekIsOff() public {
+        _work(50_000);
+        vm.warp((week + 2) * 1 weeks - 1);
+        uint256 id = vm.snapshotState();
+        _report();
+        vm.revertToState(id);
+        vm.warp((week + 2) * 1 weeks);
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_ReportingOver.selector, week));
+        _report();
+        vm.prank(governance);
+        incentives.setRate(0);
+        vm.warp(block.timestamp + 1 weeks);
+        _work(50_000);
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_Off.selector, week + 3));
+        _report();
+    }
+
+    function test_PaysInProportionAndNeverMoreThanTheTreasuryKept() public {
+        _work(3_000_000); // 3 USD; 5 % of it are 150 OPEN at 0.001 USD
+        _report();
+        _workOfOther(1_000_000);
+        _report();
+        assertEq(incentives.totalOf(week), 4e6);
+        (uint128 value, uint128 cap) = incentives.reportedOf(week, node, owner);
+        assertEq(value, 3e6);
+        assertEq(cap, 150e18);
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_ReportingOpen.selector, week));
+        incentives.pay(week, node, owner);
+        _afterReporting();
+        vm.expectEmit();
+        emit IIncentives.IncentivePaid(week, node, owner, 150e18); // its 750 are capped
+        incentives.pay(week, node, owner);
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_NothingToPay.selector, week, node, owner));
+        incentives.pay(week, node, owner);
+        incentives.pay(week, otherNode, otherOwner);
+        assertEq(open.balanceOf(otherOwner), 50e18);
+    }
+
+    function test_ASmallRateIsSharedByValueRoundedDown() public {
+        vm.prank(governance);
+        incentives.setRate(10);
+        vm.warp(block.timestamp + 1 weeks);
+        week += 1;
+        _work(2_000_000);
+        _report();
+        _workOfOther(1_000_000);
+        _report();
+        _afterReporting();
+        incentives.pay(week, node, owner);
+        incentives.pay(week, otherNode, otherOwner);
+        assertEq(open.balanceOf(owner), 6);
+        assertEq(open.balanceOf(otherOwner), 3);
+    }
+
+    function test_NeverPaysMoreThanItHas() public {
+        _work(3_000_000);
+        _report();
+        vm.prank(address(incentives));
+        open.transfer(address(1), 1_000_000e18 - 7);
+        _afterReporting();
+        incentives.pay(week, node, owner);
+        assertEq(open.balanceOf(owner), 7);
+    }
+
+    function testFuzz_JobsWithOneselfAreNoProfit(uint64 value) public {
+        value = uint64(bound(value, 1, ESCROW));
+        uint256 before = cloud.credits(payer.addr, address(usdc)) + cloud.credits(owner, address(usdc));
+        _work(value);
+        uint256 spent = before - cloud.credits(payer.addr, address(usdc)) - cloud.credits(owner, address(usdc));
+        _report();
+        _afterReporting();
+        try incentives.pay(week, node, owner) {} catch {}
+        // What comes back, at the rates of the match, is not more than what stakers and treasury got.
+        assertLe(open.balanceOf(owner) * OPEN_RATE, spent * USDC_RATE);
+    }
+}
