@@ -231,6 +231,7 @@ mod tests {
             "Staking",
             "JobRecovery",
             "Cloudverse",
+            "Incentives",
         ];
         assert_eq!(names(&config), first);
         let elsewhere = DeployConfig {
