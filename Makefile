@@ -9,7 +9,7 @@ TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
 # Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
 
-.PHONY: help build demo test check generate fmt lint bench-gas contracts-test rust-test clean
+.PHONY: help build demo test check generate fmt lint bench-gas invariants contracts-test rust-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -42,6 +42,10 @@ generate: node_modules/.package-lock.json ## rebuild every generated file: ABIs 
 bench-gas: node_modules/.package-lock.json ## gas of whole transactions beside goals and peers
 	$(FORGE) build src && ../node_modules/.bin/forge test --match-contract GasTest
 	tools/bench-gas
+
+invariants: node_modules/.package-lock.json ## contracts: CALLS=n calls of every actor against every invariant
+	$(FORGE) build src
+	tools/invariants $(or $(CALLS),1000000)
 
 lint: build ## formats, clippy, dependency rules
 	cargo fmt --all --check

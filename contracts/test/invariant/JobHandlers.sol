@@ -65,7 +65,7 @@ abstract contract JobHandlers is Calls {
         o.specDigest = bytes32(seed);
         o.maxSeconds = uint32(_at(seed, 4) % 20 == 0 ? 30 days - _at(seed, 4) % 1 days : 60 + _at(seed, 4) % 4 hours);
         o.readyWithinSeconds = uint32(1 + _at(seed, 5) % 1 days);
-        o.verifyLevel = uint8(_at(seed, 6) % 8 < 4 ? _at(seed, 6) % 4 : 0);
+        o.verifyLevel = uint8(_at(seed, 6) % 8 < 4 ? _at(seed, 6) % 4 : _at(seed, 6) % 8 == 4 ? 2 : 0);
         o.maxAttempts = uint8(1 + _at(seed, 7) % 4);
         o.claimable = _at(seed, 8) % 3 == 0;
         o.expiresAt = uint64(clock + 1 + _at(seed, 9) % 1 days);
@@ -285,7 +285,7 @@ abstract contract JobHandlers is Calls {
         if (index == NONE) return;
         Job storage job = jobs[index];
         if (clock < job.since + 24 hours) {
-            if (seed & 7 != 0) return;
+            if (seed & 1 != 0) return;
             _warpTo(job.since + 24 hours);
         }
         _wants(job, Ending.Submitted, _value(job.terms, job.submitted.billedMillis, job.submitted.egressBytes));
@@ -313,9 +313,17 @@ abstract contract JobHandlers is Calls {
         address who = seed & 8 == 0 ? job.terms.payer : job.terms.signer;
         bytes memory data = _report(job, v, who);
         _call(v.seq == 0 ? "reportFault, none" : "reportFault", who, address(cloud), data);
+        // Windows are short beside the steps of time: most reports are met at once.
+        uint256 next = _at(seed, 95) % 4;
+        if (next % 2 == 0) _answerFault(_at(seed, 96));
+        else if (next == 1) _contestFault(_at(seed, 97));
     }
 
     function answerFault(uint256 seed) external step(seed) {
+        _answerFault(seed);
+    }
+
+    function _answerFault(uint256 seed) private {
         uint256 index = _pick(seed, _bit(JobState.Reported));
         if (index == NONE) return;
         Job storage job = jobs[index];
@@ -327,6 +335,10 @@ abstract contract JobHandlers is Calls {
     }
 
     function contest(uint256 seed) external step(seed) {
+        _contestFault(seed);
+    }
+
+    function _contestFault(uint256 seed) private {
         uint256 index = _pick(seed, _bit(JobState.Reported));
         if (index == NONE) return;
         Job storage job = jobs[index];
