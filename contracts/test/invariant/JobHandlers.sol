@@ -87,6 +87,7 @@ abstract contract JobHandlers is Calls {
 
     /// @dev Several at once while few are open, so that the other handlers have something to do.
     function matchOrder(uint256 seed) external step(seed) {
+        if (seed & 1 == 0) _rematchOne(_at(seed, 199));
         for (uint256 i = 0; i < 4 && openJobs.length < MAX_OPEN; ++i) {
             _matchOne(_at(seed, 200 + i));
         }
@@ -278,14 +279,19 @@ abstract contract JobHandlers is Calls {
         bool isByPanel = job.order.verifyLevel == 2;
         if (!isByPanel) _wants(job, Ending.Submitted, _value(job.terms, v.billedMillis, v.egressBytes));
         _call(isByPanel ? "submit, V2" : "submit", who, address(cloud), _submit(job, r, v, who));
+        if (isByPanel && _at(seed, 98) % 2 == 0) _finalizeOne(_at(seed, 99));
     }
 
     function finalize(uint256 seed) external step(seed) {
+        _finalizeOne(seed);
+    }
+
+    function _finalizeOne(uint256 seed) private {
         uint256 index = _pick(seed, _bit(JobState.Submitted));
         if (index == NONE) return;
         Job storage job = jobs[index];
         if (clock < job.since + 24 hours) {
-            if (seed & 1 != 0) return;
+            if (seed & 3 == 0) return;
             _warpTo(job.since + 24 hours);
         }
         _wants(job, Ending.Submitted, _value(job.terms, job.submitted.billedMillis, job.submitted.egressBytes));
@@ -314,9 +320,9 @@ abstract contract JobHandlers is Calls {
         bytes memory data = _report(job, v, who);
         _call(v.seq == 0 ? "reportFault, none" : "reportFault", who, address(cloud), data);
         // Windows are short beside the steps of time: most reports are met at once.
-        uint256 next = _at(seed, 95) % 4;
-        if (next % 2 == 0) _answerFault(_at(seed, 96));
-        else if (next == 1) _contestFault(_at(seed, 97));
+        uint256 next = _at(seed, 95) % 8;
+        if (next < 3) _answerFault(_at(seed, 96));
+        else if (next < 6) _contestFault(_at(seed, 97));
     }
 
     function answerFault(uint256 seed) external step(seed) {
@@ -368,6 +374,10 @@ abstract contract JobHandlers is Calls {
     }
 
     function rematch(uint256 seed) external step(seed) {
+        _rematchOne(seed);
+    }
+
+    function _rematchOne(uint256 seed) private {
         uint256 index = _pick(seed, _bit(JobState.Interrupted));
         if (index == NONE) return;
         Job storage job = jobs[index];
