@@ -73,6 +73,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
     mapping(address token => mapping(uint256 week => Week)) private _weeks;
     mapping(address token => uint256) private _nextWeek;
     mapping(address token => uint256) private _reserve;
+    mapping(address token => uint256) private _carryRemainder; // what carrying over rounded off, in base units / 1 week
     mapping(address account => mapping(address token => Cursor)) private _cursors;
 
     /// @param openToken_ OPEN.
@@ -260,7 +261,10 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         uint256 end = Math.min(_thisWeek() + 1, week + maxWeeks);
         for (; week < end; ++week) {
             Week memory last = _weeks[token][week - 1];
-            uint256 carried = Math.mulDiv(last.stream, _idleSeconds[week - 1], 1 weeks, Math.Rounding.Ceil);
+            // Rounded down with the remainder kept: over all weeks carried and earned together never pass what streamed, however often it is carried.
+            uint256 idle = last.stream * _idleSeconds[week - 1] + _carryRemainder[token];
+            uint256 carried = idle / 1 weeks;
+            _carryRemainder[token] = idle % 1 weeks;
             uint256 revenue = _pull(token, week - 1);
             _weeks[token][week] =
                 Week({prefix: last.prefix + last.stream * (_accumulatorAt[week] - _accumulatorAt[week - 1]) / 1 weeks, stream: revenue + carried});

@@ -83,6 +83,43 @@ contract StakingFuzzTest is StakingFixture {
         assertEq(staking.reserveOf(address(usdc)) + sum, _pulled(), "revenue is neither paid nor there");
     }
 
+    /// @dev Lone stakers one after the other, each from the middle of a week to the middle of a later one, nobody between them. Carrying over rounded up
+    /// once let the sum of what they are owed pass what came in, and the last one's claim fail.
+    function testFuzz_StakersWithGapsBetweenThemAreAllPaid(uint256 offset, uint64 worth) public {
+        offset = bound(offset, 1 hours, 1 weeks - 1 hours); // so that something is always carried
+        worth = uint64(bound(worth, 1000, 3000));
+        address[6] memory lone;
+        for (uint256 i = 0; i < lone.length; ++i) {
+            lone[i] = makeAddr(string.concat("lone", vm.toString(i)));
+            open.transfer(lone[i], 1000e18);
+            vm.prank(lone[i]);
+            open.approve(address(staking), 1000e18);
+            uint256 week = block.timestamp / 1 weeks + 1;
+            vm.warp(week * 1 weeks);
+            funded += _earn(worth);
+            vm.warp((week + 1) * 1 weeks + offset);
+            _stake(lone[i], 1000e18, 14);
+            vm.warp((week + 2) * 1 weeks);
+            funded += _earn(worth);
+            vm.warp((week + 3) * 1 weeks + offset);
+            staking.expireStake(lone[i]);
+        }
+        _nextWeek();
+        _stake(bob, 1000e18, 365); // takes all that was carried
+        vm.warp(block.timestamp + 3 weeks);
+        uint256 paid;
+        for (uint256 i = 0; i < lone.length; ++i) {
+            paid += _claim(lone[i], address(usdc));
+        }
+        uint256 id = vm.snapshotState();
+        uint256 due = staking.earned(bob, address(usdc));
+        vm.revertToState(id);
+        assertGt(due, 0, "nothing was carried to the last staker");
+        assertEq(_claim(bob, address(usdc)), due, "the last staker was not paid");
+        assertLe(paid + due, funded, "more was paid than came in");
+        assertApproxEqAbs(paid + due, funded, 24, "revenue went nowhere");
+    }
+
     /// @dev All that Cloudverse booked for stakers, less what it still has.
     function _pulled() private view returns (uint256 pulled) {
         pulled = funded;
