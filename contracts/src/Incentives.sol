@@ -85,8 +85,9 @@ contract Incentives is IIncentives {
         if (block.timestamp / 1 weeks <= week + 1) revert Incentives_ReportingOpen(week);
         Share memory share = _shares[week][node][payee];
         uint256 amount = share.usdMicros == 0 ? 0 : Math.min(Math.mulDiv(rateOf(week), share.usdMicros, _totals[week]), share.cap);
-        amount = Math.min(amount, IERC20(_openToken).balanceOf(address(this)));
         if (amount == 0) revert Incentives_NothingToPay(week, node, payee);
+        uint256 balance = IERC20(_openToken).balanceOf(address(this));
+        if (balance < amount) revert Incentives_BalanceTooLow(balance, amount);
 
         // Effect
         delete _shares[week][node][payee];

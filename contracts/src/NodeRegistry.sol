@@ -171,7 +171,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         _newestListPrices[node] = NewestListPrice({listPrice: listPrice, from: from});
         emit ListPriceSet(node, current, listPrice, from);
         // A tier that the bond carried at a low price is not kept at a high one, from the moment the raise is announced.
-        if (isRaise && offer.tier != 0 && !_carriesTier(node, offer.tier)) _setTier(node, 0);
+        if (listPrice > current && offer.tier != 0 && !_carriesTier(node, offer.tier)) _setTier(node, 0);
     }
 
     /// @inheritdoc INodeRegistry

@@ -31,6 +31,8 @@ interface IIncentives {
     error Incentives_ReportingOver(uint256 week);
     /// @notice Jobs of that week can still be reported.
     error Incentives_ReportingOpen(uint256 week);
+    /// @notice Less is here than is to be paid; it stays owed until more has come.
+    error Incentives_BalanceTooLow(uint256 balance, uint256 amount);
     /// @notice Nothing is there to be paid, or it was paid.
     error Incentives_NothingToPay(uint256 week, uint256 node, address payee);
 

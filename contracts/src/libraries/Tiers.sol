@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title The gates of node tiers (docs/protocol.md, section 7)
-/// @dev The same arithmetic is in `opengpu-core`; `test/vectors` holds both to it. Shares are compared by multiplying, so nothing is rounded.
+/// @dev Shares are compared by multiplying, so nothing is rounded.
 library Tiers {
     /// @notice What tiers are computed from.
     struct Standing {

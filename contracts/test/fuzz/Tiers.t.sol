@@ -50,7 +50,7 @@ contract TiersFuzzTest is Test {
         }
     }
 
-    function testFuzz_MoreNeverEarnsLess(uint256 seed) public pure {
+    function testFuzz_MoreNeverEarnsLessAndWorseNeverMore(uint256 seed) public pure {
         Tiers.Standing memory s = _standing(seed);
         uint8 tier = Tiers.tierOf(s);
         uint256 more = 1 + _at(seed, 99) % 100;
@@ -61,7 +61,11 @@ contract TiersFuzzTest is Test {
         s.successes += more;
         s.closed += more;
         assertGe(Tiers.tierOf(s), tier);
+        tier = Tiers.tierOf(s);
         s.fails += more;
-        assertLe(Tiers.tierOf(s), 4);
+        assertLe(Tiers.tierOf(s), tier);
+        tier = Tiers.tierOf(s);
+        s.neutrals += more;
+        assertLe(Tiers.tierOf(s), tier);
     }
 }

@@ -73,13 +73,18 @@ contract BadgeTest is Fixture {
 
     function test_AHostileModelStaysText() public {
         string[3] memory models = ['","image":"x<script>alert(1)', "</text></svg><script>&]]>", "\\\\\"\\u0041'\"<!--"];
-        uint256 plain = _count(_decode(vm.parseJsonString(_decode(_uri(node), JSON), ".image"), SVG), "<");
+        string memory plain = _decode(vm.parseJsonString(_decode(_uri(node), JSON), ".image"), SVG);
         for (uint256 i = 0; i < 3; ++i) {
             uint256 id = registry.register(operator.addr, 0, models[i]);
             string memory json = _decode(_uri(id), JSON);
             assertEq(vm.parseJsonString(json, ".attributes[0].value"), models[i]);
             string memory svg = _decode(vm.parseJsonString(json, ".image"), SVG);
-            assertEq(_count(svg, "<"), plain, "markup got in");
+            assertEq(_count(svg, "<"), _count(plain, "<"), "a tag got in");
+            assertEq(_count(svg, ">"), _count(plain, ">"), "the end of a tag got in");
+            // Every ampersand begins one of our references.
+            uint256 markup = _count(models[i], "&") + _count(models[i], "<") + _count(models[i], ">");
+            assertEq(_count(svg, "&"), markup, "a reference got in");
+            assertEq(vm.split(svg, "&amp;").length + vm.split(svg, "&lt;").length + vm.split(svg, "&gt;").length - 3, markup, "not escaped");
         }
     }
 

@@ -138,14 +138,31 @@ contract IncentivesTest is Fixture {
         assertEq(open.balanceOf(otherOwner), 3);
     }
 
-    function test_NeverPaysMoreThanItHas() public {
+    function test_WhatIsNotThereStaysOwed() public {
         _work(3_000_000);
         _report();
         vm.prank(address(incentives));
         open.transfer(address(1), 1_000_000e18 - 7);
         _afterReporting();
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_BalanceTooLow.selector, 7, 150e18));
         incentives.pay(week, node, owner);
-        assertEq(open.balanceOf(owner), 7);
+        open.transfer(address(incentives), 150e18 - 7);
+        incentives.pay(week, node, owner);
+        assertEq(open.balanceOf(owner), 150e18);
+        assertEq(open.balanceOf(address(incentives)), 0);
+    }
+
+    function test_RevertWhen_AnAddressIsZero() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            address[3] memory given = [address(open), address(cloud), governance];
+            given[i] = address(0);
+            bytes memory code = abi.encodePacked(vm.getCode("Incentives.sol:Incentives"), abi.encode(given[0], given[1], given[2]));
+            address made;
+            assembly ("memory-safe") {
+                made := create(0, add(code, 0x20), mload(code))
+            }
+            assertEq(made, address(0));
+        }
     }
 
     function testFuzz_JobsWithOneselfAreNoProfit(uint64 value) public {

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, Rates, TermsRates} from "../../src/libraries/JobTerms.sol";
-import {Bid, Order} from "../../src/libraries/Messages.sol";
+import {Bid, Order, Result} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
 
 /// @title Tiers of nodes on chain. Spec: Tiers.tree
@@ -101,6 +101,42 @@ contract TiersTest is Fixture {
         assertEq(registry.tierOf(node), 0);
     }
 
+    /// @dev A node that bills egress alone needs no list price; its first one counts at once and is a raise all the same.
+    function test_AFirstPriceTheBondDoesNotCarryTakesTheTier() public {
+        vm.prank(owner);
+        uint256 id = registry.register(operator.addr, keccak256("hardware"), "RTX 4090");
+        registry.bond(id, 10_000e18);
+        for (uint256 i = 0; i < 3; ++i) {
+            Order memory o = _order();
+            Bid memory b = _bid(o, id);
+            (b.computePerHour, b.egressPerGiB) = (0, 1e6);
+            bytes memory sig = _sign(operator, hashes.hashBid(b));
+            vm.prank(o.payer);
+            jobId = cloud.matchOrder(o, "", b, sig);
+            _sync();
+            vm.warp(block.timestamp + 100);
+            Result memory r = _result(1000, Ending.Completed);
+            r.egressBytes = 4 << 30;
+            _settle(r);
+        }
+        vm.warp(block.timestamp + 3 days);
+        registry.promote(id);
+        assertEq(registry.tierOf(id), 1);
+        vm.prank(owner);
+        registry.setListPrice(id, 10e6);
+        assertEq(registry.nodeOf(id).listPrice, 10e6);
+        assertEq(registry.bondUnitOf(id), UNIT);
+        assertEq(registry.tierOf(id), 0);
+    }
+
+    function test_TheBondUnitIsRoundedUp() public {
+        vm.prank(governance);
+        cloud.setListing(address(open), 7, 0); // 5.76e33 / 7 is no whole number
+        uint256 unit = registry.bondUnitOf(node);
+        assertGe(unit * 7, 10e6 * 576 * 1e24);
+        assertLt((unit - 1) * 7, 10e6 * 576 * 1e24);
+    }
+
     function test_FailUnbondAndTransferTakeTheTier() public {
         _toT1();
         uint256 id = vm.snapshotState();
@@ -163,6 +199,8 @@ contract TiersTest is Fixture {
         emit INodeRegistry.BondUnitFloorSet(10_000e18, 2000e18);
         registry.setBondUnitFloor(2000e18);
         assertEq(registry.bondUnitFloor(), 2000e18);
+        registry.setBondUnitFloor(1_000_000e18);
+        registry.setBondUnitFloor(1000e18);
     }
 
     function _expectMatchRevert(Order memory o, bytes memory err) private {

@@ -81,6 +81,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "{left} gas is left for element {index} of the batch, {needed} are needed",
     ),
     ("Incentives_AlreadyReported", "job {jobId} was reported before"),
+    (
+        "Incentives_BalanceTooLow",
+        "the incentives contract has {balance} base units, {amount} are owed; they stay owed until more has come",
+    ),
     ("Incentives_NotAllowed", "{caller} may not do this with incentives"),
     (
         "Incentives_NotSettled",
