@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {JobSteps} from "./JobSteps.sol";
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
-import {Ending, JobHash, JobState, Limits, Progress, Rates, Settlement, Terms, TermsLimits, TermsRates} from "./libraries/JobTerms.sol";
+import {Ending, JobHash, JobSlot, JobSlots, JobState, Progress, Settlement, Terms} from "./libraries/JobTerms.sol";
 import {Bid, Messages, Order, Result, Voucher} from "./libraries/Messages.sol";
 import {Pricing} from "./libraries/Pricing.sol";
 
@@ -12,6 +12,8 @@ import {Pricing} from "./libraries/Pricing.sol";
 /// @dev No call here moves a token of a payer: credits change, tokens stay. What is called outside is the registry, which is ours, and a payer's
 /// ERC-1271 check, which is static. So these calls need no reentrancy guard; deposits, withdrawals and pulls have one.
 abstract contract JobMarket is JobSteps, IJobMarket {
+    using JobSlots for JobSlot;
+
     /// Most one element of a batch can use, an ERC-1271 check included. Each gets at least this much, so that none is skipped for want of gas: an
     /// estimate would otherwise find the gas at which everything is.
     uint256 private constant BATCH_ITEM_GAS = 600_000;
@@ -29,15 +31,13 @@ abstract contract JobMarket is JobSteps, IJobMarket {
             if (msg.sender != order.signer && !order.claimable) revert JobMarket_NotAllowed(msg.sender);
             _requirePayerSide(order.payer, order.budget, jobId, orderSig);
         }
-        Job memory job;
-        job.id = jobId;
-        _fixTerms(job, order, bid, bidSig, order.maxCost, order.maxSeconds);
+        Terms memory terms = _fixTerms(jobId, 1, order, bid, bidSig, order.maxCost, order.maxSeconds);
 
         // Effect
-        _enter(job, JobState.Matched);
+        _jobs[jobId] = JobSlots.pack(JobHash.ofFirstSlot(JobHash.ofNewTerms(terms)), JobState.Matched, 1, block.timestamp);
         _spendBudget(order.budget, order.payer, order.token, order.maxCost, order.maxCost);
         _debit(order.payer, order.token, order.maxCost);
-        emit Matched(jobId, bid.node, order.payer, job.terms);
+        _emitMatched(jobId, bid.node, order.payer, terms);
     }
 
     /// @inheritdoc IJobMarket
@@ -47,14 +47,14 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         if (msg.sender != order.payer && !_isBudgetKey(order.budget, order.payer, msg.sender)) revert JobMarket_NotAllowed(msg.sender);
 
         // Effect
-        _jobs[jobId] = Slot({hash: 0, state: JobState.Cancelled, attempt: 0, time: uint48(block.timestamp)});
+        _jobs[jobId] = JobSlots.pack(0, JobState.Cancelled, 0, block.timestamp);
         emit OrderCancelled(jobId, order.payer, msg.sender);
     }
 
     /// @dev Id of an order that nothing happened to yet.
     function _newJobId(Order calldata order) private view returns (bytes32 jobId) {
         jobId = _jobIdOf(order);
-        JobState state = _jobs[jobId].state;
+        JobState state = _jobs[jobId].state();
         if (state != JobState.None) revert JobMarket_StateIs(jobId, state);
     }
 
@@ -64,11 +64,11 @@ abstract contract JobMarket is JobSteps, IJobMarket {
     {
         // Check
         Job memory job = _load(voucher.jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(job));
-        if (_isByPanel(job)) revert JobMarket_VerifyLevelIs(VERIFY_BY_PANEL);
-        _requireVoucher(job, voucher, operatorSig, signerSig);
-        uint256 millis = _countedMillis(job, voucher.durableMillis);
-        uint256 value = _valueOf(job, millis, voucher.durableEgressBytes);
+        _requireBefore(_lastDeadline(terms));
+        if (_isByPanel(terms)) revert JobMarket_VerifyLevelIs(VERIFY_BY_PANEL);
+        _requireVoucher(job, terms, voucher, operatorSig, signerSig);
+        uint256 millis = _countedMillis(terms, voucher.durableMillis);
+        uint256 value = _valueOf(terms, millis, voucher.durableEgressBytes);
         uint256 oldValue = job.progress.value;
         if (value <= oldValue) revert JobMarket_ValueBelowCollected(value, oldValue);
 
@@ -76,11 +76,11 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         job.progress.value = uint128(value);
         job.progress.billedMillis = uint64(millis);
         _update(job);
-        Pricing.Split memory moved = _pay(job, oldValue, value);
+        Pricing.Split memory moved = _pay(terms, oldValue, value);
         emit Collected(
             job.id,
-            job.terms.node,
-            job.terms.payer,
+            terms.node,
+            terms.payer,
             voucher.seq,
             uint64(millis),
             voucher.durableEgressBytes,
@@ -107,19 +107,19 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         bool isRefused = job.state == JobState.Disputed || (isOver && result.outcome == uint8(Ending.HardwareFault));
         if (isRefused) revert JobMarket_StateIs(job.id, job.state);
         _requireRange("rating", rating, 0, 5);
-        uint256 value = _requireResult(job, result);
+        uint256 value = _requireResult(job, terms, result);
         if (value < job.progress.value) revert JobMarket_ValueBelowCollected(value, job.progress.value);
         bytes32 digest = _hashTypedDataV4(Messages.hashResult(result));
-        _requireKey(job.terms.operator, digest, operatorSig);
-        _requireKey(job.terms.signer, _hashTypedDataV4(Messages.hashApprove(digest, rating)), signerSig);
+        _requireKey(terms.operator, digest, operatorSig);
+        _requireKey(terms.signer, _hashTypedDataV4(Messages.hashApprove(digest, rating)), signerSig);
 
         // Effect
         Settlement memory settlement = _settlementOf(Ending(result.outcome), value, result.billedMillis, result.egressBytes);
         settlement.rating = rating;
         settlement.readyAfterSeconds = result.readyAfterSeconds;
         settlement.receiptDigest = result.receiptDigest;
-        if (!isOver) _count(job, settlement.ending, value);
-        _end(job, settlement, settlement.ending == Ending.HardwareFault);
+        if (!isOver) _count(terms, settlement.ending, value);
+        _end(job, terms, settlement, settlement.ending == Ending.HardwareFault);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------------ batches
@@ -171,13 +171,13 @@ abstract contract JobMarket is JobSteps, IJobMarket {
 
     /// @inheritdoc IJobMarket
     function jobOf(bytes32 jobId) external view returns (JobState state, uint8 attempt, uint48 time, bytes24 hash) {
-        Slot memory slot = _jobs[jobId];
-        return (slot.state, slot.attempt, slot.time, slot.hash);
+        JobSlot slot = _jobs[jobId];
+        return (slot.state(), slot.attempt(), slot.time(), slot.hash());
     }
 
     /// @inheritdoc IJobMarket
     function hashTerms(Terms memory terms, Progress memory progress) external pure returns (bytes24) {
-        return JobHash.hashOf(terms, progress);
+        return JobHash.ofSlot(JobHash.ofNewTerms(terms), progress);
     }
 
     /// @inheritdoc IJobMarket

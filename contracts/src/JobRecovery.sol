@@ -6,7 +6,7 @@ import {JobSteps} from "./JobSteps.sol";
 import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IJobRecovery} from "./interfaces/IJobRecovery.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
-import {Ending, JobState, Limits, Progress, Rates, Settlement, Terms, TermsLimits, TermsRates} from "./libraries/JobTerms.sol";
+import {Ending, JobHash, JobState, Limits, Progress, Rates, Settlement, Terms, TermsLimits, TermsRates} from "./libraries/JobTerms.sol";
 import {Bid, Extend, Messages, Order, Result, Voucher} from "./libraries/Messages.sol";
 import {Pricing} from "./libraries/Pricing.sol";
 
@@ -41,25 +41,27 @@ contract JobRecovery is JobSteps, IJobRecovery {
         // Check. The order's own expiry is about its first match; the payer's side now chooses a fresh bid.
         Job memory job = _load(_jobIdOf(order), terms, progress, JobState.Interrupted);
         _requireBefore(job.since + REMATCH_SECONDS);
-        if (!order.claimable) _requirePayerOrSigner(job);
+        if (!order.claimable) _requirePayerOrSigner(terms);
         Progress memory ended = job.progress;
         address owner = INodeRegistry(_nodeRegistry).ownerOf(bid.node);
         if (owner == ended.earlierOwner1 || owner == ended.earlierOwner2 || owner == ended.earlierOwner3) {
             revert JobMarket_OwnerHadAttempt(owner);
         }
-        uint128 escrowLeft = _escrowLeft(job, ended.value);
-        uint256 secondsLeft = _secondsLeft(job, ended.billedMillis);
+        uint128 escrowLeft = _escrowLeft(terms, ended.value);
+        uint256 secondsLeft = _secondsLeft(terms, ended.billedMillis);
         Earlier memory earlier = _earlier[job.id];
-        earlier.paid += job.terms.escrow - escrowLeft;
-        earlier.billedSeconds += uint128(job.terms.limits.maxSeconds() - secondsLeft);
+        earlier.paid += terms.escrow - escrowLeft;
+        earlier.billedSeconds += uint128(terms.limits.maxSeconds() - secondsLeft);
         ended.value = 0;
         ended.billedMillis = 0;
-        _fixTerms(job, order, bid, bidSig, escrowLeft, secondsLeft);
+        job.attempt += 1;
+        Terms memory next = _fixTerms(job.id, job.attempt, order, bid, bidSig, escrowLeft, secondsLeft);
 
         // Effect
         _earlier[job.id] = earlier;
+        job.termsHash = JobHash.ofNewTerms(next);
         _enter(job, JobState.Matched);
-        emit Rematched(job.id, bid.node, job.terms.payer, job.terms, job.progress);
+        emit Rematched(job.id, bid.node, next.payer, next, job.progress);
     }
 
     /// @inheritdoc IJobRecovery
@@ -68,8 +70,8 @@ contract JobRecovery is JobSteps, IJobRecovery {
     {
         // Check
         Job memory job = _load(ext.jobId, terms, progress, JobState.Matched);
-        Terms memory next = job.terms;
-        _requireBefore(_lastDeadline(job));
+        Terms memory next = terms;
+        _requireBefore(_lastDeadline(terms));
         bytes32 digest = _hashTypedDataV4(Messages.hashExtend(ext));
         if (_usedExtensions[digest]) revert JobMarket_ExtensionUsed(digest);
         if (msg.sender != next.payer && !_isBudgetKey(next.budget, next.payer, msg.sender)) {
@@ -85,6 +87,7 @@ contract JobRecovery is JobSteps, IJobRecovery {
 
         // Effect
         _usedExtensions[digest] = true;
+        job.termsHash = JobHash.ofNewTerms(next);
         _update(job);
         _spendBudget(next.budget, next.payer, next.token, ext.addCost, uint256(next.escrow) + earlier.paid);
         _debit(next.payer, next.token, ext.addCost);
@@ -104,21 +107,21 @@ contract JobRecovery is JobSteps, IJobRecovery {
     ) external {
         // Check
         Job memory job = _load(result.jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(job));
-        _requireNode(job);
-        _requireResult(job, result);
-        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, voucher, operatorSig, signerSig);
+        _requireBefore(_lastDeadline(terms));
+        _requireNode(terms);
+        _requireResult(job, terms, result);
+        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, terms, voucher, operatorSig, signerSig);
         if (result.billedMillis != (voucher.seq == 0 ? 0 : voucher.billedMillis) || result.egressBytes != egressBytes) {
             revert JobMarket_TotalsDiffer();
         }
 
         // Effect
-        if (_isByPanel(job)) {
+        if (_isByPanel(terms)) {
             job.progress.declared = _hashTypedDataV4(Messages.hashResult(result));
             _enter(job, JobState.Submitted);
-            emit ResultSubmitted(job.id, job.terms.node, job.terms.payer, job.progress.declared, result, job.progress);
+            emit ResultSubmitted(job.id, terms.node, terms.payer, job.progress.declared, result, job.progress);
         } else {
-            _endSubmitted(job, result, value, millis, result.outcome != uint8(Ending.Completed));
+            _endSubmitted(job, terms, result, value, millis, result.outcome != uint8(Ending.Completed));
         }
     }
 
@@ -131,21 +134,21 @@ contract JobRecovery is JobSteps, IJobRecovery {
         if (digest != job.progress.declared) revert JobMarket_NotTheDeclared(job.progress.declared, digest);
 
         // Effect
-        uint256 millis = _countedMillis(job, result.billedMillis);
-        _endSubmitted(job, result, _valueOf(job, millis, result.egressBytes), millis, false);
+        uint256 millis = _countedMillis(terms, result.billedMillis);
+        _endSubmitted(job, terms, result, _valueOf(terms, millis, result.egressBytes), millis, false);
     }
 
     /// @inheritdoc IJobRecovery
     function close(bytes32 jobId, Terms calldata terms, Progress calldata progress) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Interrupted);
-        if (block.timestamp < job.since + REMATCH_SECONDS) _requirePayerOrSigner(job);
+        if (block.timestamp < job.since + REMATCH_SECONDS) _requirePayerOrSigner(terms);
 
         // Effect
-        uint128 refunded = _escrowLeft(job, job.progress.value);
+        uint128 refunded = _escrowLeft(terms, job.progress.value);
         _enter(job, JobState.Settled);
-        _refund(job.terms.payer, job.terms.token, job.terms.budget, refunded);
-        emit Closed(jobId, job.terms.payer, refunded);
+        _refund(terms.payer, terms.token, terms.budget, refunded);
+        emit Closed(jobId, terms.payer, refunded);
     }
 
     /// @inheritdoc IJobRecovery
@@ -159,24 +162,24 @@ contract JobRecovery is JobSteps, IJobRecovery {
     ) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Matched);
-        _requireSince(_lastDeadline(job));
-        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, voucher, operatorSig, signerSig);
-        if (_isByPanel(job)) (value, millis, egressBytes) = (0, 0, 0);
+        _requireSince(_lastDeadline(terms));
+        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, terms, voucher, operatorSig, signerSig);
+        if (_isByPanel(terms)) (value, millis, egressBytes) = (0, 0, 0);
 
         // Effect
-        _endNeutral(job, _settlementOf(Ending.Expired, value, millis, egressBytes), false);
+        _endNeutral(job, terms, _settlementOf(Ending.Expired, value, millis, egressBytes), false);
     }
 
-    function _endSubmitted(Job memory job, Result calldata result, uint256 value, uint256 millis, bool canRematch) private {
+    function _endSubmitted(Job memory job, Terms calldata terms, Result calldata result, uint256 value, uint256 millis, bool canRematch) private {
         Settlement memory settlement = _settlementOf(Ending.Submitted, value, millis, result.egressBytes);
         settlement.readyAfterSeconds = result.readyAfterSeconds;
         settlement.receiptDigest = result.receiptDigest;
-        _endNeutral(job, settlement, canRematch);
+        _endNeutral(job, terms, settlement, canRematch);
     }
 
-    function _endNeutral(Job memory job, Settlement memory settlement, bool canRematch) private {
-        _count(job, settlement.ending, settlement.value);
-        _end(job, settlement, canRematch);
+    function _endNeutral(Job memory job, Terms calldata terms, Settlement memory settlement, bool canRematch) private {
+        _count(terms, settlement.ending, settlement.value);
+        _end(job, terms, settlement, canRematch);
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------------------- faults
@@ -192,16 +195,16 @@ contract JobRecovery is JobSteps, IJobRecovery {
     ) external {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Matched);
-        _requireBefore(_lastDeadline(job));
-        _requirePayerOrSigner(job);
+        _requireBefore(_lastDeadline(terms));
+        _requirePayerOrSigner(terms);
         _requireSince(job.progress.reportableFrom);
         uint256 value;
         Voucher memory declared; // none is emitted as none, whatever its other fields: nobody signed them
         if (voucher.seq == 0) {
-            _requireSince(job.terms.limits.matchedAt() + job.terms.limits.readyWithinSeconds());
+            _requireSince(terms.limits.matchedAt() + terms.limits.readyWithinSeconds());
         } else {
-            _requireVoucher(job, voucher, operatorSig, signerSig);
-            value = _valueOf(job, _countedMillis(job, voucher.durableMillis), voucher.durableEgressBytes);
+            _requireVoucher(job, terms, voucher, operatorSig, signerSig);
+            value = _valueOf(terms, _countedMillis(terms, voucher.durableMillis), voucher.durableEgressBytes);
             job.progress.declared = Messages.hashVoucher(voucher);
             declared = voucher;
         }
@@ -210,7 +213,7 @@ contract JobRecovery is JobSteps, IJobRecovery {
         // Effect
         job.progress.reportedAt = uint64(block.timestamp);
         _enter(job, JobState.Reported);
-        emit FaultReported(jobId, job.terms.node, job.terms.payer, msg.sender, declared, job.progress);
+        emit FaultReported(jobId, terms.node, terms.payer, msg.sender, declared, job.progress);
     }
 
     /// @inheritdoc IJobRecovery
@@ -227,7 +230,7 @@ contract JobRecovery is JobSteps, IJobRecovery {
         Job memory job = _load(jobId, terms, progress, JobState.Reported);
         _requireBefore(_responseDeadline(job));
         _requireDeclared(job, declared);
-        _requireVoucher(job, voucher, operatorSig, signerSig);
+        _requireVoucher(job, terms, voucher, operatorSig, signerSig);
         if (voucher.seq <= declared.seq) revert JobMarket_VoucherNotNewer(declared.seq, voucher.seq);
 
         // Effect
@@ -238,7 +241,7 @@ contract JobRecovery is JobSteps, IJobRecovery {
             job.progress.declared = Messages.hashVoucher(voucher);
             _update(job);
         }
-        emit FaultAnswered(jobId, job.terms.node, job.terms.payer, isOver, voucher, job.progress);
+        emit FaultAnswered(jobId, terms.node, terms.payer, isOver, voucher, job.progress);
     }
 
     /// @inheritdoc IJobRecovery
@@ -254,22 +257,22 @@ contract JobRecovery is JobSteps, IJobRecovery {
         // Check
         Job memory job = _load(jobId, terms, progress, JobState.Reported);
         _requireBefore(_responseDeadline(job));
-        _requireNode(job);
+        _requireNode(terms);
         _requireDeclared(job, declared);
-        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, voucher, operatorSig, signerSig);
+        (uint256 value, uint256 millis, uint256 egressBytes) = _shownValue(job, terms, voucher, operatorSig, signerSig);
         Settlement memory settlement = _settlementOf(Ending.Contested, value, millis, egressBytes);
         if (declared.seq != 0) {
-            millis = _countedMillis(job, declared.billedMillis);
-            value = _valueOf(job, millis, declared.egressBytes);
+            millis = _countedMillis(terms, declared.billedMillis);
+            value = _valueOf(terms, millis, declared.egressBytes);
             if (value > settlement.value) settlement = _settlementOf(Ending.Contested, value, millis, declared.egressBytes);
         }
 
         // Effect. At V2 it runs on unpaid: only a submitted or co-signed result is paid, and there is nothing left to report.
-        if (_isByPanel(job)) {
+        if (_isByPanel(terms)) {
             _resume(job, NEVER);
-            emit FaultContested(jobId, job.terms.node, job.terms.payer, job.progress);
+            emit FaultContested(jobId, terms.node, terms.payer, job.progress);
         } else {
-            _endNeutral(job, settlement, true);
+            _endNeutral(job, terms, settlement, true);
         }
     }
 
@@ -282,23 +285,23 @@ contract JobRecovery is JobSteps, IJobRecovery {
         uint256 value;
         uint256 millis;
         uint256 egressBytes;
-        uint256 asked = job.terms.computePerHour / 4;
+        uint256 asked = terms.computePerHour / 4;
         if (declared.seq != 0) {
-            millis = _countedMillis(job, declared.durableMillis);
+            millis = _countedMillis(terms, declared.durableMillis);
             egressBytes = declared.durableEgressBytes;
-            value = _valueOf(job, millis, egressBytes);
-            asked = job.terms.escrow / 10;
-            if (asked > job.terms.computePerHour) asked = job.terms.computePerHour;
+            value = _valueOf(terms, millis, egressBytes);
+            asked = terms.escrow / 10;
+            if (asked > terms.computePerHour) asked = terms.computePerHour;
         }
-        asked = Pricing.openRoundedDown(asked, job.terms.rates);
+        asked = Pricing.openRoundedDown(asked, terms.rates);
 
         // Interaction: the registry is ours; it sends OPEN here before it says how much.
-        uint256 makeGood = INodeRegistry(_nodeRegistry).closeFaultedJob(job.terms.node, asked);
+        uint256 makeGood = INodeRegistry(_nodeRegistry).closeFaultedJob(terms.node, asked);
 
         // Effect
-        if (makeGood != 0) _credit(job.terms.payer, _openToken, makeGood);
-        emit Faulted(jobId, job.terms.node, job.terms.payer, asked, makeGood);
-        _end(job, _settlementOf(Ending.Unanswered, value, millis, egressBytes), true);
+        if (makeGood != 0) _credit(terms.payer, _openToken, makeGood);
+        emit Faulted(jobId, terms.node, terms.payer, asked, makeGood);
+        _end(job, terms, _settlementOf(Ending.Unanswered, value, millis, egressBytes), true);
     }
 
     /// @dev Ends a report in the node's favour.

@@ -6,7 +6,7 @@ import {WalletRules} from "./WalletRules.sol";
 import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IJobEvents} from "./interfaces/IJobEvents.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
-import {Ending, JobHash, JobState, Limits, Progress, Rates, Terms, TermsLimits} from "./libraries/JobTerms.sol";
+import {Ending, JobHash, JobSlot, JobSlots, JobState, Limits, Progress, Rates, Terms, TermsLimits} from "./libraries/JobTerms.sol";
 import {Messages, Order, Result, Voucher} from "./libraries/Messages.sol";
 import {Pricing} from "./libraries/Pricing.sol";
 import {Signatures} from "./libraries/Signatures.sol";
@@ -14,6 +14,7 @@ import {Signatures} from "./libraries/Signatures.sol";
 /// @title A job's slot, and the rules every call on it shares
 /// @notice Who may do what until when, which signatures count, and what usage is worth. {JobMarket} has the calls themselves.
 abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
+    using JobSlots for JobSlot;
     using TermsLimits for Limits;
 
     uint256 internal constant MAX_JOB_SECONDS = 30 days;
@@ -23,21 +24,13 @@ abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
     uint256 internal constant VERIFY_BY_PANEL = 2; // V2
     uint256 private constant MAX_VERIFY_LEVEL = 3;
 
-    /// @notice The one slot of a job.
-    struct Slot {
-        bytes24 hash;
-        JobState state;
-        uint8 attempt;
-        uint48 time;
-    }
-
-    /// @notice A job as a call works on it: slot, terms and progress in memory.
+    /// @notice A job as a call works on it. Its terms stay in calldata: only {JobRecovery-extend} and a new attempt change them.
     struct Job {
         bytes32 id;
         JobState state;
         uint8 attempt;
         uint256 since; // when the state was entered, unix seconds
-        Terms terms;
+        bytes32 termsHash;
         Progress progress;
     }
 
@@ -51,7 +44,7 @@ abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
         uint128 billedSeconds;
     }
 
-    mapping(bytes32 jobId => Slot) internal _jobs;
+    mapping(bytes32 jobId => JobSlot) internal _jobs;
     mapping(bytes32 jobId => Earlier) internal _earlier;
     mapping(bytes32 digest => bool) internal _usedExtensions;
 
@@ -76,27 +69,29 @@ abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
 
     /// @dev Writes a job's slot for a new state. A closed job keeps the hash of what it ended with: its final value and usage are on chain for ever.
     function _enter(Job memory job, JobState state) internal {
-        bytes24 hash = JobHash.hashOf(job.terms, job.progress);
-        _jobs[job.id] = Slot({hash: hash, state: state, attempt: job.attempt, time: uint48(block.timestamp)});
+        _jobs[job.id] = JobSlots.pack(JobHash.ofSlot(job.termsHash, job.progress), state, job.attempt, block.timestamp);
     }
 
     /// @dev Writes a job's slot after terms or progress changed within a state.
     function _update(Job memory job) internal {
-        _jobs[job.id].hash = JobHash.hashOf(job.terms, job.progress);
+        _jobs[job.id] = JobSlots.pack(JobHash.ofSlot(job.termsHash, job.progress), job.state, job.attempt, job.since);
     }
 
     /// @dev A job in memory. Its slot must have the hash of the given terms and progress and the required state (None: any that is not closed).
     function _load(bytes32 jobId, Terms calldata terms, Progress calldata progress, JobState required) internal view returns (Job memory job) {
-        Slot memory slot = _jobs[jobId];
-        bool isOpen = slot.state != JobState.None && slot.state < JobState.Settled;
-        if (required == JobState.None ? !isOpen : slot.state != required) revert JobMarket_StateIs(jobId, slot.state);
+        JobSlot slot = _jobs[jobId];
+        JobState state = slot.state();
+        if (required == JobState.None ? state == JobState.None || state >= JobState.Settled : state != required) {
+            revert JobMarket_StateIs(jobId, state);
+        }
         job.id = jobId;
-        job.state = slot.state;
-        job.attempt = slot.attempt;
-        job.since = slot.time;
-        (job.terms, job.progress) = JobHash.load(terms, progress);
-        bytes24 given = JobHash.hashOf(job.terms, job.progress);
-        if (slot.hash != given) revert JobMarket_TermsMismatch(jobId, slot.hash, given);
+        job.state = state;
+        job.attempt = slot.attempt();
+        job.since = slot.time();
+        job.termsHash = JobHash.ofTerms(terms);
+        JobHash.copy(progress, job.progress);
+        bytes24 given = JobHash.ofSlot(job.termsHash, job.progress);
+        if (slot.hash() != given) revert JobMarket_TermsMismatch(jobId, slot.hash(), given);
     }
 
     // -------------------------------------------------------------------------------------------------------------------------------- checks
@@ -132,13 +127,13 @@ abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
         if (block.timestamp < deadline) revert JobMarket_DeadlineNotReached(deadline);
     }
 
-    function _requirePayerOrSigner(Job memory job) internal view {
-        if (msg.sender != job.terms.payer && msg.sender != job.terms.signer) revert JobMarket_NotAllowed(msg.sender);
+    function _requirePayerOrSigner(Terms calldata terms) internal view {
+        if (msg.sender != terms.payer && msg.sender != terms.signer) revert JobMarket_NotAllowed(msg.sender);
     }
 
-    function _requireNode(Job memory job) internal view {
-        if (msg.sender == job.terms.operator) return;
-        if (msg.sender != INodeRegistry(_nodeRegistry).ownerOf(job.terms.node)) revert JobMarket_NotAllowed(msg.sender);
+    function _requireNode(Terms calldata terms) internal view {
+        if (msg.sender == terms.operator) return;
+        if (msg.sender != INodeRegistry(_nodeRegistry).ownerOf(terms.node)) revert JobMarket_NotAllowed(msg.sender);
     }
 
     /// @dev A key's signature, which the key itself need not give when it sends.
@@ -154,23 +149,26 @@ abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
     }
 
     /// @dev A voucher of this attempt with both signatures.
-    function _requireVoucher(Job memory job, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig) internal view {
+    function _requireVoucher(Job memory job, Terms calldata terms, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
+        internal
+        view
+    {
         _requireAttempt(job, voucher.jobId, voucher.attempt);
         if (voucher.durableMillis > voucher.billedMillis || voucher.durableEgressBytes > voucher.egressBytes) {
             revert JobMarket_DurableAboveCumulative();
         }
         bytes32 digest = _hashTypedDataV4(Messages.hashVoucher(voucher));
-        _requireKey(job.terms.operator, digest, operatorSig);
-        _requireKey(job.terms.signer, digest, signerSig);
+        _requireKey(terms.operator, digest, operatorSig);
+        _requireKey(terms.signer, digest, signerSig);
     }
 
     /// @dev A result of this attempt within its time; its value.
-    function _requireResult(Job memory job, Result calldata result) internal view returns (uint256 value) {
+    function _requireResult(Job memory job, Terms calldata terms, Result calldata result) internal view returns (uint256 value) {
         _requireAttempt(job, result.jobId, result.attempt);
         _requireRange("outcome", result.outcome, uint256(Ending.Completed), uint256(Ending.HardwareFault));
-        uint256 limit = _countedMillis(job, type(uint64).max);
+        uint256 limit = _countedMillis(terms, type(uint64).max);
         if (result.billedMillis > limit) revert JobMarket_UsageAboveLimit(result.billedMillis, limit);
-        return _valueOf(job, result.billedMillis, result.egressBytes);
+        return _valueOf(terms, result.billedMillis, result.egressBytes);
     }
 
     function _requireAttempt(Job memory job, bytes32 jobId, uint256 attempt) internal pure {
@@ -183,54 +181,54 @@ abstract contract JobRules is IJobEvents, WalletRules, EIP712 {
         if (given != job.progress.declared) revert JobMarket_NotTheDeclared(job.progress.declared, given);
     }
 
-    function _isByPanel(Job memory job) internal pure returns (bool) {
-        return job.terms.limits.verifyLevel() == VERIFY_BY_PANEL;
+    function _isByPanel(Terms calldata terms) internal pure returns (bool) {
+        return terms.limits.verifyLevel() == VERIFY_BY_PANEL;
     }
 
     /// @dev Cumulative value and usage of a voucher that is shown. All 0 when none is, whatever its other fields: nobody signed them.
-    function _shownValue(Job memory job, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
+    function _shownValue(Job memory job, Terms calldata terms, Voucher calldata voucher, bytes calldata operatorSig, bytes calldata signerSig)
         internal
         view
         returns (uint256 value, uint256 millis, uint256 egressBytes)
     {
         if (voucher.seq == 0) return (0, 0, 0);
-        _requireVoucher(job, voucher, operatorSig, signerSig);
-        millis = _countedMillis(job, voucher.billedMillis);
+        _requireVoucher(job, terms, voucher, operatorSig, signerSig);
+        millis = _countedMillis(terms, voucher.billedMillis);
         egressBytes = voucher.egressBytes;
-        value = _valueOf(job, millis, egressBytes);
+        value = _valueOf(terms, millis, egressBytes);
     }
 
     /// @dev Milliseconds count up to the time since the match and up to the attempt's limit.
-    function _countedMillis(Job memory job, uint256 millis) internal view returns (uint256) {
+    function _countedMillis(Terms calldata terms, uint256 millis) internal view returns (uint256) {
         unchecked {
-            uint256 elapsed = (block.timestamp - job.terms.limits.matchedAt()) * 1000;
-            uint256 limit = job.terms.limits.maxSeconds() * 1000;
+            uint256 elapsed = (block.timestamp - terms.limits.matchedAt()) * 1000;
+            uint256 limit = terms.limits.maxSeconds() * 1000;
             if (elapsed < limit) limit = elapsed;
             return millis < limit ? millis : limit;
         }
     }
 
     /// @dev Value of usage, rounded up, never above the escrow.
-    function _valueOf(Job memory job, uint256 millis, uint256 egressBytes) internal pure returns (uint256) {
-        uint256 value = Pricing.valueRoundedUp(millis, egressBytes, job.terms.computePerHour, job.terms.egressPerGiB);
-        return value < job.terms.escrow ? value : job.terms.escrow;
+    function _valueOf(Terms calldata terms, uint256 millis, uint256 egressBytes) internal pure returns (uint256) {
+        uint256 value = Pricing.valueRoundedUp(millis, egressBytes, terms.computePerHour, terms.egressPerGiB);
+        return value < terms.escrow ? value : terms.escrow;
     }
 
     /// @dev Escrow that an attempt's value leaves: what is not paid of it, the discount included.
-    function _escrowLeft(Job memory job, uint256 value) internal pure returns (uint128) {
-        return uint128(job.terms.escrow - Pricing.paidOf(value, job.terms.rates));
+    function _escrowLeft(Terms calldata terms, uint256 value) internal pure returns (uint128) {
+        return uint128(terms.escrow - Pricing.paidOf(value, terms.rates));
     }
 
     /// @dev Billed seconds that further attempts may use; a started second is used.
-    function _secondsLeft(Job memory job, uint256 billedMillis) internal pure returns (uint256) {
+    function _secondsLeft(Terms calldata terms, uint256 billedMillis) internal pure returns (uint256) {
         uint256 used = (billedMillis + 999) / 1000;
-        uint256 maxSeconds = job.terms.limits.maxSeconds();
+        uint256 maxSeconds = terms.limits.maxSeconds();
         return used < maxSeconds ? maxSeconds - used : 0;
     }
 
     /// @dev From here on anyone may end a matched attempt.
-    function _lastDeadline(Job memory job) internal pure returns (uint256) {
-        Limits limits = job.terms.limits;
+    function _lastDeadline(Terms calldata terms) internal pure returns (uint256) {
+        Limits limits = terms.limits;
         return limits.matchedAt() + limits.readyWithinSeconds() + 2 * limits.maxSeconds() + 1 days;
     }
 

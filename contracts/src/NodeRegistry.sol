@@ -270,7 +270,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
     /// @inheritdoc INodeRegistry
     function openJob(uint256 node) external onlyCloudverse returns (address operator, address payee, uint8 tier, uint64 listPrice) {
         // Check
-        Offer memory offer = _offers[node];
+        Offer storage offer = _offers[node];
         if (offer.isDraining || offer.isSuspended) revert NodeRegistry_NotMatchable(node, offer.isDraining, offer.isSuspended);
 
         // Effect

@@ -89,14 +89,12 @@ abstract contract WalletRules {
     /// @dev Books fees to the current week, one slot per week and token.
     function _bookRevenue(address token, uint256 stakers, uint256 treasury) internal {
         ICloudWallet.Revenue storage booked = _revenue[block.timestamp / 1 weeks][token];
-        ICloudWallet.Revenue memory sum = booked;
-        booked.stakers = sum.stakers + uint128(stakers);
-        booked.treasury = sum.treasury + uint128(treasury);
+        (booked.stakers, booked.treasury) = (booked.stakers + uint128(stakers), booked.treasury + uint128(treasury));
     }
 
     /// @dev Tier of a payer by its stake, 0 once its lock has ended.
     function _payerTier(address account) internal view returns (uint8) {
-        PayerTier memory known = _payerTiers[account];
+        PayerTier storage known = _payerTiers[account];
         return block.timestamp < known.until ? known.tier : 0;
     }
 }

@@ -84,6 +84,34 @@ struct Settlement {
     bytes32 receiptDigest; // 0 when no result says
 }
 
+/// @notice The one storage slot of a job, see {JobSlots}.
+type JobSlot is uint256;
+
+/// @title Access to the packed values of a job's slot
+/// @dev Bits from the lowest: hash 192 (of terms and progress, see {JobHash}), state 8, attempt 8, time 48 (when the state was entered, unix seconds).
+library JobSlots {
+    /// @dev Packs the four values.
+    function pack(bytes24 hash_, JobState state_, uint256 attempt_, uint256 time_) internal pure returns (JobSlot) {
+        return JobSlot.wrap(uint192(hash_) | uint256(state_) << 192 | attempt_ << 200 | time_ << 208);
+    }
+
+    function hash(JobSlot slot) internal pure returns (bytes24) {
+        return bytes24(uint192(JobSlot.unwrap(slot)));
+    }
+
+    function state(JobSlot slot) internal pure returns (JobState) {
+        return JobState(uint8(JobSlot.unwrap(slot) >> 192));
+    }
+
+    function attempt(JobSlot slot) internal pure returns (uint8) {
+        return uint8(JobSlot.unwrap(slot) >> 200);
+    }
+
+    function time(JobSlot slot) internal pure returns (uint48) {
+        return uint48(JobSlot.unwrap(slot) >> 208);
+    }
+}
+
 /// @title Access to the packed numbers of {Terms-limits}
 /// @dev Bits from the lowest: matchedAt 64 (unix seconds, this attempt's), maxSeconds 32 (billed seconds this attempt may use), readyWithinSeconds 32
 /// (the bid's), quotedSeconds 32, verifyLevel 8, maxAttempts 8, attempt 8 (1..4).
@@ -178,29 +206,52 @@ library TermsRates {
 }
 
 /// @title The 192 bits that a job's slot keeps of its terms and progress
+/// @dev The first 24 bytes of keccak256(keccak256(abi.encode(terms)) ‖ keccak256(abi.encode(progress))). A struct of value types is its own ABI
+/// encoding, in calldata as in memory.
 library JobHash {
     uint256 private constant TERMS_BYTES = 13 * 32;
     uint256 private constant PROGRESS_BYTES = 8 * 32;
+    /// keccak256 of 256 zero bytes: a progress right after the match.
+    bytes32 private constant NO_PROGRESS = 0xd397b3b043d87fcd6fad1291ff0bfd16401c274896d8c63a923727f077b8e0b5;
 
-    /// @dev The first 24 bytes of keccak256(keccak256(abi.encode(terms)) ‖ keccak256(abi.encode(progress))). In memory a struct of value types is its
-    /// own ABI encoding.
-    function hashOf(Terms memory terms, Progress memory progress) internal pure returns (bytes24 hash) {
+    /// @dev keccak256(abi.encode(terms)) of terms as they came. Words with unused upper bits set hash differently than any terms the market ever wrote.
+    function ofTerms(Terms calldata terms) internal pure returns (bytes32 hash) {
         assembly ("memory-safe") {
-            mstore(0x00, keccak256(terms, TERMS_BYTES))
+            let free := mload(0x40)
+            calldatacopy(free, terms, TERMS_BYTES)
+            hash := keccak256(free, TERMS_BYTES)
+        }
+    }
+
+    /// @dev keccak256(abi.encode(terms)) of new terms.
+    function ofNewTerms(Terms memory terms) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(terms, TERMS_BYTES)
+        }
+    }
+
+    /// @dev What the slot keeps.
+    function ofSlot(bytes32 termsHash, Progress memory progress) internal pure returns (bytes24 hash) {
+        assembly ("memory-safe") {
+            mstore(0x00, termsHash)
             mstore(0x20, keccak256(progress, PROGRESS_BYTES))
             hash := and(keccak256(0x00, 0x40), not(0xffffffffffffffff))
         }
     }
 
-    /// @dev Copies terms and progress word by word, without looking at unused upper bits: words that have some hash differently than any terms the
-    /// market ever wrote, so use the copy only after its hash was compared with the job's slot.
-    function load(Terms calldata given, Progress calldata givenProgress) internal pure returns (Terms memory terms, Progress memory progress) {
+    /// @dev What the slot keeps right after the match.
+    function ofFirstSlot(bytes32 termsHash) internal pure returns (bytes24 hash) {
         assembly ("memory-safe") {
-            terms := mload(0x40)
-            progress := add(terms, TERMS_BYTES)
-            mstore(0x40, add(progress, PROGRESS_BYTES))
-            calldatacopy(terms, given, TERMS_BYTES)
-            calldatacopy(progress, givenProgress, PROGRESS_BYTES)
+            mstore(0x00, termsHash)
+            mstore(0x20, NO_PROGRESS)
+            hash := and(keccak256(0x00, 0x40), not(0xffffffffffffffff))
+        }
+    }
+
+    /// @dev Copies progress word by word, without looking at unused upper bits: use the copy only after its hash was compared with the job's slot.
+    function copy(Progress calldata given, Progress memory progress) internal pure {
+        assembly ("memory-safe") {
+            calldatacopy(progress, given, PROGRESS_BYTES)
         }
     }
 }

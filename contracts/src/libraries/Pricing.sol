@@ -9,6 +9,10 @@ library Pricing {
     using TermsRates for Rates;
 
     uint256 internal constant BPS = 10_000;
+    /// By tier, T0 in the lowest 16 bits: 0, 50, 100, 150, 250.
+    uint256 private constant DISCOUNT_BPS = 50 << 16 | 100 << 32 | 150 << 48 | 250 << 64;
+    /// By tier, T0 in the lowest 16 bits: 0, 0, 50, 150, 250.
+    uint256 private constant BONUS_BPS = 50 << 32 | 150 << 48 | 250 << 64;
     uint256 private constant MILLIS_PER_HOUR = 3_600_000;
     uint256 private constant BYTES_PER_GIB = 1 << 30;
     /// 10^18 base units × 10^6 millionths of a millionth in a millionth.
@@ -46,12 +50,12 @@ library Pricing {
 
     /// @dev Discount of a payer by its stake tier T0..T4, hundredths of a percent.
     function discountBpsOfTier(uint256 tier) internal pure returns (uint256) {
-        return [uint256(0), 50, 100, 150, 250][tier];
+        return uint16(DISCOUNT_BPS >> 16 * tier);
     }
 
     /// @dev Bonus of a node by its tier T0..T4, hundredths of a percent.
     function bonusBpsOfTier(uint256 tier) internal pure returns (uint256) {
-        return [uint256(0), 0, 50, 150, 250][tier];
+        return uint16(BONUS_BPS >> 16 * tier);
     }
 
     /// @dev What a payer pays for a value: the value less its discount.

@@ -32,7 +32,7 @@ contract MessagesHarness {
     }
 
     function hashTerms(Terms memory terms, Progress memory progress) external pure returns (bytes24) {
-        return JobHash.hashOf(terms, progress);
+        return JobHash.ofSlot(JobHash.ofNewTerms(terms), progress);
     }
 
     function valueRoundedUp(uint256 billedMillis, uint256 egressBytes, uint256 computePerHour, uint256 egressPerGiB) external pure returns (uint256) {
