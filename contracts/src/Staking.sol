@@ -64,7 +64,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
     address private immutable _cloudverse;
     uint256 private immutable _firstWeek;
 
-    Entry private _total; // accumulator as of `_updatedAt`, weight of all
+    Entry private _total; // accumulator as of `_updatedAt`, weight since then
     uint40 private _updatedAt;
     mapping(address account => Position) private _positions;
     mapping(address account => mapping(uint256 index => Entry)) private _history;
@@ -72,7 +72,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
     mapping(uint256 week => uint256) private _idleSeconds;
     mapping(address token => mapping(uint256 week => Week)) private _weeks;
     mapping(address token => uint256) private _nextWeek;
-    mapping(address token => uint256) private _reserve;
+    uint256 private _openReserve; // revenue in OPEN that was not paid yet: what claims may take of a balance that holds all stakes too
     mapping(address token => uint256) private _carryRemainder; // what carrying over rounded off, in base units / 1 week
     mapping(address account => mapping(address token => Cursor)) private _cursors;
 
@@ -222,22 +222,45 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         return block.timestamp / 1 weeks;
     }
 
-    /// @dev Brings the accumulator to now, noting it at every week that began since.
-    function _advance() private {
+    /// @inheritdoc IStaking
+    function advance(uint256 maxWeeks) external {
+        _advanceWeeks(maxWeeks);
+    }
+
+    /// @dev Brings the accumulator to the beginning of this week, noting it at every week that began since.
+    function _advanceWeeks(uint256 maxWeeks) private {
         uint256 time = _updatedAt;
-        if (time == block.timestamp) return;
+        uint256 week = time / 1 weeks;
+        uint256 end = Math.min(_thisWeek(), week > type(uint256).max - maxWeeks ? type(uint256).max : week + maxWeeks);
+        if (week >= end) return;
         Entry memory total = _total;
         uint256 accumulator = total.accumulator;
-        while (time < block.timestamp) {
-            uint256 week = time / 1 weeks;
-            uint256 next = Math.min((week + 1) * 1 weeks, block.timestamp);
+        while (week < end) {
+            uint256 next = (week + 1) * 1 weeks;
             if (total.weight == 0) _idleSeconds[week] += next - time;
             else accumulator += ((next - time) << SCALE) / total.weight;
-            if (next == (week + 1) * 1 weeks) _accumulatorAt[week + 1] = accumulator;
+            ++week;
+            _accumulatorAt[week] = accumulator;
             time = next;
         }
         _total.accumulator = accumulator.toUint136();
+        _updatedAt = uint40(time);
+    }
+
+    /// @dev Brings the accumulator to now: before a weight changes.
+    function _advance() private {
+        _advanceWeeks(type(uint256).max);
+        uint256 time = _updatedAt;
+        if (time == block.timestamp) return;
+        if (_total.weight == 0) _idleSeconds[_thisWeek()] += block.timestamp - time;
+        else _total.accumulator = _accumulatorNow().toUint136();
         _updatedAt = uint40(block.timestamp);
+    }
+
+    /// @dev The accumulator now, once all weeks that began are noted.
+    function _accumulatorNow() private view returns (uint256) {
+        Entry memory total = _total;
+        return total.weight == 0 ? total.accumulator : total.accumulator + ((block.timestamp - _updatedAt) << SCALE) / total.weight;
     }
 
     /// @dev A token's prefix sum at a point of the accumulator in a rolled week.
@@ -255,10 +278,11 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
 
     /// @dev For every week that began since: what the last one paid out is summed, what it did not is carried over, and its revenue comes in.
     function _roll(address token, uint256 maxWeeks) private {
-        _advance();
+        _advanceWeeks(type(uint256).max);
         uint256 week = _nextWeek[token];
         if (week == 0) week = _firstWeek + 1;
         uint256 end = Math.min(_thisWeek() + 1, week + maxWeeks);
+        if (week >= end) return;
         for (; week < end; ++week) {
             Week memory last = _weeks[token][week - 1];
             // Rounded down with the remainder kept: over all weeks carried and earned together never pass what streamed, however often it is carried.
@@ -278,7 +302,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         revenue = ICloudWallet(_cloudverse).pullStakersRevenue(week, token);
         uint256 arrived = IERC20(token).balanceOf(address(this)) - balance;
         if (arrived != revenue) revert Staking_RevenueInexact(token, revenue, arrived);
-        _reserve[token] += revenue;
+        if (token == _openToken) _openReserve += revenue;
     }
 
     /// @inheritdoc IStaking
@@ -306,7 +330,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
 
         // Effect
         _cursors[account][token] = cursor;
-        _reserve[token] -= amount;
+        if (token == _openToken) _openReserve -= amount;
         emit Claimed(account, token, to, amount);
 
         // Interaction
@@ -326,14 +350,15 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         uint256 count = _positions[account].entries;
         if (count == 0) return (0, cursor);
         Entry memory entry = _history[account][cursor.entry];
-        uint256 index = Math.max(cursor.index, _indexAt(token, _firstWeek + entry.week, entry.accumulator));
+        // A claim sets the cursor to a point not before its entry; only a first one starts at the entry itself.
+        uint256 index = cursor.index != 0 ? cursor.index : _indexAt(token, _firstWeek + entry.week, entry.accumulator);
         for (uint256 i = cursor.entry + 1; i < count; ++i) {
             Entry memory next = _history[account][i];
             uint256 nextIndex = Math.max(index, _indexAt(token, _firstWeek + next.week, next.accumulator));
             amount += Math.mulDiv(entry.weight, nextIndex - index, 1 << SCALE);
             (entry, index) = (next, nextIndex);
         }
-        uint256 indexNow = Math.max(index, _indexAt(token, _thisWeek(), _total.accumulator));
+        uint256 indexNow = Math.max(index, _indexAt(token, _thisWeek(), _accumulatorNow()));
         amount += Math.mulDiv(entry.weight, indexNow - index, 1 << SCALE);
         cursor = Cursor({index: indexNow.toUint224(), entry: uint32(count - 1)});
     }
@@ -392,7 +417,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
 
     /// @inheritdoc IStaking
     function reserveOf(address token) external view returns (uint256) {
-        return _reserve[token];
+        return token == _openToken ? _openReserve : IERC20(token).balanceOf(address(this));
     }
 
     /// @inheritdoc IStaking

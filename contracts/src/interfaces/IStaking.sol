@@ -67,6 +67,11 @@ interface IStaking is IERC5805 {
     /// @param account Whose.
     function expireStake(address account) external;
 
+    /// @notice Notes the weeks that began since anybody last did anything. By anyone; every action does it itself. In steps for whoever finds so many
+    /// quiet weeks that one transaction cannot hold them (about 25,000 gas each).
+    /// @param maxWeeks Weeks to note at most in this call.
+    function advance(uint256 maxWeeks) external;
+
     /// @notice Brings a token's streams up to the present week. By anyone; claims do it themselves.
     /// @param token Token of the fees.
     /// @param maxWeeks Weeks to roll at most in this call.
@@ -97,7 +102,7 @@ interface IStaking is IERC5805 {
     /// @notice What streams of a token in a week, once rolled; base units.
     function streamOf(address token, uint256 week) external view returns (uint256);
 
-    /// @notice Revenue that arrived and was not paid yet, base units.
+    /// @notice Revenue that is here and was not paid yet, base units; of OPEN without what is staked.
     function reserveOf(address token) external view returns (uint256);
 
     /// @notice The next week of a token to be rolled, 0 before the first.

@@ -185,5 +185,13 @@ contract GasTest is StakingFixture {
             staking.claim(list, alice);
             if (i == 1) _note("claim", _last(abi.encodeCall(staking.claim, (list, alice))), 1);
         }
+        list = new address[](2);
+        (list[0], list[1]) = (address(usdc), address(open));
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.warp(block.timestamp + 1 days);
+            vm.prank(alice);
+            staking.claim(list, alice);
+            if (i == 1) _note("claim_of_two", _last(abi.encodeCall(staking.claim, (list, alice))), 2);
+        }
     }
 }
