@@ -320,18 +320,21 @@ contract NodeRegistry is ERC721, INodeRegistry {
     // ----------------------------------------------------------------------------------------------------------------------------------- inside
 
     function _close(uint256 node, Standing standing, bool isCounted, uint64 usdMicros) private {
-        Record memory record = _records[node];
+        Record storage record = _records[node];
         record.closed += 1;
-        if (standing == Standing.Success) record.successes += 1;
-        else if (standing == Standing.Fail) record.fails += 1;
-        else if (standing == Standing.Neutral) record.neutrals += 1;
-        // After a fail the tier is earned anew, from a record that has it; promotion is a call anyone may make.
-        if (standing == Standing.Fail) _setTier(node, 0);
-        if (isCounted) {
-            record.counted += 1;
-            record.earnedUsdMicros = usdMicros > type(uint64).max - record.earnedUsdMicros ? type(uint64).max : record.earnedUsdMicros + usdMicros;
+        if (standing == Standing.Success) {
+            record.successes += 1;
+            if (isCounted) {
+                record.counted += 1;
+                record.earnedUsdMicros = usdMicros > type(uint64).max - record.earnedUsdMicros ? type(uint64).max : record.earnedUsdMicros + usdMicros;
+            }
+        } else if (standing == Standing.Fail) {
+            record.fails += 1;
+            // The tier is earned anew, from a record that has the fail; promotion is a call anyone may make.
+            _setTier(node, 0);
+        } else if (standing == Standing.Neutral) {
+            record.neutrals += 1;
         }
-        _records[node] = record;
     }
 
     function _setTier(uint256 node, uint8 tier) private {
