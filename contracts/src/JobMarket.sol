@@ -66,6 +66,7 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         Job memory job = _load(voucher.jobId, terms, progress, JobState.Matched);
         _requireBefore(_lastDeadline(terms));
         if (_isByPanel(terms)) revert JobMarket_VerifyLevelIs(VERIFY_BY_PANEL);
+        _requireRange("seq", voucher.seq, 1, type(uint32).max); // 0 is "none", which a report could not declare once it was collected
         _requireVoucher(job, terms, voucher, operatorSig, signerSig);
         uint256 millis = _countedMillis(terms, voucher.durableMillis);
         uint256 value = _valueOf(terms, millis, voucher.durableEgressBytes);
