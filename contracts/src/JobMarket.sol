@@ -14,9 +14,9 @@ import {Pricing} from "./libraries/Pricing.sol";
 abstract contract JobMarket is JobSteps, IJobMarket {
     using JobSlots for JobSlot;
 
-    /// Most one element of a batch can use, an ERC-1271 check included. Each gets at least this much, so that none is skipped for want of gas: an
+    /// Most one element of a batch can use, both ERC-1271 checks (payer, then budget key) included. Each gets at least this much, so that none is skipped for want of gas: an
     /// estimate would otherwise find the gas at which everything is.
-    uint256 private constant BATCH_ITEM_GAS = 600_000;
+    uint256 private constant BATCH_ITEM_GAS = 700_000;
     /// Where the job's id stands in the arguments of {matchOrder} (the bid's, after 16 words of order and one offset).
     uint256 private constant MATCH_JOB_ID_AT = 17 * 32;
     /// The same for {settle} and {collect}: the first word after 13 of terms and 8 of progress.

@@ -54,6 +54,9 @@ contract ReviewTest is Fixture {
             );
             budget += 1;
         }
+        vm.prank(owner);
+        registry.setListPrice(node, 20e6); // a raise that the match makes the list price
+        vm.warp(block.timestamp + 1 days);
         Order memory o = _order();
         o.payer = address(wallet);
         o.budget = budget;
