@@ -27,8 +27,9 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         // Check
         jobId = _newJobId(order);
         _requireOrder(order);
+        bool isClaimable = order.claimable; // read for every caller: a word that is no bool must not become part of a job's id
         if (msg.sender != order.payer && !_isBudgetKey(order.budget, order.payer, msg.sender)) {
-            if (msg.sender != order.signer && !order.claimable) revert JobMarket_NotAllowed(msg.sender);
+            if (msg.sender != order.signer && !isClaimable) revert JobMarket_NotAllowed(msg.sender);
             _requirePayerSide(order.payer, order.budget, jobId, orderSig);
         }
         Terms memory terms = _fixTerms(jobId, 1, order, bid, bidSig, order.maxCost, order.maxSeconds);
