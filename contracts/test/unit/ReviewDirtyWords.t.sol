@@ -20,8 +20,6 @@ contract ReviewDirtyWordsTest is Fixture {
     uint256 private constant SIGNED_AT = 1 << 3; // of a voucher
     uint256 private constant EXIT_CODE = 1 << 6; // of a result
 
-    uint256 private tried;
-
     function setUp() public override {
         vm.warp(1_750_000_000);
         signer = payer;
@@ -38,7 +36,6 @@ contract ReviewDirtyWordsTest is Fixture {
             _soil(dirty, from + i);
             (bool isDone,) = _call(dirty);
             assertFalse(isDone, string.concat("accepted word ", vm.toString(from + i)));
-            ++tried;
         }
         uint256 before = vm.snapshotState();
         (bool isGood, bytes memory err) = _call(data);
