@@ -14,9 +14,9 @@ import {Pricing} from "./libraries/Pricing.sol";
 abstract contract JobMarket is JobSteps, IJobMarket {
     using JobSlots for JobSlot;
 
-    /// Most one element of a batch can use, an ERC-1271 check included. Each gets at least this much, so that none is skipped for want of gas: an
+    /// Most one element of a batch can use, both ERC-1271 checks (payer, then budget key) included. Each gets at least this much, so that none is skipped for want of gas: an
     /// estimate would otherwise find the gas at which everything is.
-    uint256 private constant BATCH_ITEM_GAS = 600_000;
+    uint256 private constant BATCH_ITEM_GAS = 700_000;
     /// Where the job's id stands in the arguments of {matchOrder} (the bid's, after 16 words of order and one offset).
     uint256 private constant MATCH_JOB_ID_AT = 17 * 32;
     /// The same for {settle} and {collect}: the first word after 13 of terms and 8 of progress.
@@ -27,8 +27,9 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         // Check
         jobId = _newJobId(order);
         _requireOrder(order);
+        bool isClaimable = order.claimable; // read for every caller: a word that is no bool must not become part of a job's id
         if (msg.sender != order.payer && !_isBudgetKey(order.budget, order.payer, msg.sender)) {
-            if (msg.sender != order.signer && !order.claimable) revert JobMarket_NotAllowed(msg.sender);
+            if (msg.sender != order.signer && !isClaimable) revert JobMarket_NotAllowed(msg.sender);
             _requirePayerSide(order.payer, order.budget, jobId, orderSig);
         }
         Terms memory terms = _fixTerms(jobId, 1, order, bid, bidSig, order.maxCost, order.maxSeconds);
@@ -66,6 +67,7 @@ abstract contract JobMarket is JobSteps, IJobMarket {
         Job memory job = _load(voucher.jobId, terms, progress, JobState.Matched);
         _requireBefore(_lastDeadline(terms));
         if (_isByPanel(terms)) revert JobMarket_VerifyLevelIs(VERIFY_BY_PANEL);
+        _requireRange("seq", voucher.seq, 1, type(uint32).max); // 0 is "none", which a report could not declare once it was collected
         _requireVoucher(job, terms, voucher, operatorSig, signerSig);
         uint256 millis = _countedMillis(terms, voucher.durableMillis);
         uint256 value = _valueOf(terms, millis, voucher.durableEgressBytes);
