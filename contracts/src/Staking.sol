@@ -284,8 +284,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         _advanceWeeks(type(uint256).max);
         uint256 week = _nextWeek[token];
         if (week == 0) week = _firstWeek + 1;
-        uint256 end = Math.min(_thisWeek() + 1, week + maxWeeks);
-        if (week >= end) return;
+        uint256 end = Math.min(_thisWeek() + 1, Math.saturatingAdd(week, maxWeeks));
         for (; week < end; ++week) {
             Week memory last = _weeks[token][week - 1];
             // Rounded down with the remainder kept: over all weeks carried and earned together never pass what streamed, however often it is carried.
@@ -297,6 +296,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
                 Week({prefix: last.prefix + last.stream * (_accumulatorAt[week] - _accumulatorAt[week - 1]) / 1 weeks, stream: revenue + carried});
             emit Rolled(token, week, revenue, carried);
         }
+        // Also where nothing was rolled: in the first week a claim finds the token up to date.
         _nextWeek[token] = week;
     }
 

@@ -48,4 +48,19 @@ contract ReviewStakingTest is StakingFixture {
         }
         assertGt(paid, 0, "never paid");
     }
+
+    /// @dev Nothing has to be rolled in the week of the deployment: what was earned is 0, not an error that no roll ends.
+    function test_InTheFirstWeekNothingIsEarnedAndNoRollIsAskedFor() public {
+        _stake(alice, K, 365);
+        assertEq(staking.earned(alice, address(usdc)), 0);
+        staking.roll(address(usdc), 1);
+        assertGt(staking.nextWeekOf(address(usdc)), block.timestamp / 1 weeks);
+    }
+
+    function test_ARollOfAsManyWeeksAsThereAre() public {
+        vm.warp(block.timestamp + 3 weeks);
+        staking.roll(address(usdc), 1);
+        staking.roll(address(usdc), type(uint256).max);
+        assertEq(staking.nextWeekOf(address(usdc)), block.timestamp / 1 weeks + 1);
+    }
 }
