@@ -34,7 +34,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
     struct Operation {
         address user;
         uint64 userExpires;
-        uint32 opened; // attempts ever matched
+        uint32 opened; // attempts matched since registration or last transfer
     }
 
     /// @dev Read by every match, written by the owner and by unanswered faults.
@@ -370,22 +370,17 @@ contract NodeRegistry is ERC721, INodeRegistry {
     /// @dev A node changes hands with its bond and nothing else, and only while no job depends on whose it is.
     function _update(address to, uint256 tokenId, address auth) internal override returns (address from) {
         from = super._update(to, tokenId, auth);
-        _records[tokenId] = Record({
-            closed: from == address(0) ? 0 : _records[tokenId].closed,
-            successes: 0,
-            fails: 0,
-            neutrals: 0,
-            counted: 0,
-            earnedUsdMicros: 0,
-            since: uint32(block.timestamp)
-        });
+        uint256 open = _operations[tokenId].opened - _records[tokenId].closed;
+        if (open != 0) revert NodeRegistry_JobsOpen(tokenId, open);
+        // Both begin anew, or an earlier owner's attempts would thin out contested ones.
+        _operations[tokenId].opened = 0;
+        _records[tokenId] =
+            Record({closed: 0, successes: 0, fails: 0, neutrals: 0, counted: 0, earnedUsdMicros: 0, since: uint32(block.timestamp)});
         // A match reads the payee without asking for the owner.
         if (from == address(0)) {
             _offers[tokenId].payee = to;
             return from;
         }
-        uint256 open = _operations[tokenId].opened - _records[tokenId].closed;
-        if (open != 0) revert NodeRegistry_JobsOpen(tokenId, open);
         _setTier(tokenId, 0);
         delete _offers[tokenId];
         _offers[tokenId].payee = to;

@@ -32,6 +32,9 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
     uint256 private constant SCALE = 164;
     /// Weeks a claim rolls by itself at most; more need {roll} first.
     uint256 private constant MAX_WEEKS_PER_CLAIM = 60;
+    /// A call that runs out of gas leaves each of its callers a 64th at most. The deepest of a claim is a token's implementation behind a proxy while
+    /// Cloudverse pays revenue out, four calls below: a 12th is more than is left then, and has room for one call more.
+    uint256 private constant CLAIM_GAS_DIVISOR = 12;
 
     /// @dev An account's stake in one slot.
     struct Position {
@@ -281,8 +284,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         _advanceWeeks(type(uint256).max);
         uint256 week = _nextWeek[token];
         if (week == 0) week = _firstWeek + 1;
-        uint256 end = Math.min(_thisWeek() + 1, week + maxWeeks);
-        if (week >= end) return;
+        uint256 end = Math.min(_thisWeek() + 1, Math.saturatingAdd(week, maxWeeks));
         for (; week < end; ++week) {
             Week memory last = _weeks[token][week - 1];
             // Rounded down with the remainder kept: over all weeks carried and earned together never pass what streamed, however often it is carried.
@@ -294,6 +296,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
                 Week({prefix: last.prefix + last.stream * (_accumulatorAt[week] - _accumulatorAt[week - 1]) / 1 weeks, stream: revenue + carried});
             emit Rolled(token, week, revenue, carried);
         }
+        // Also where nothing was rolled: in the first week a claim finds the token up to date.
         _nextWeek[token] = week;
     }
 
@@ -313,7 +316,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
             try this.payOut(msg.sender, tokens[i], to) {}
             catch (bytes memory reason) {
                 // Want of gas is no fault of the token; an estimate would otherwise find the gas at which every token is skipped.
-                if (gasleft() < gasBefore / 60) revert Staking_GasTooLow();
+                if (gasleft() < gasBefore / CLAIM_GAS_DIVISOR) revert Staking_GasTooLow();
                 emit ClaimSkipped(msg.sender, tokens[i], reason);
             }
         }

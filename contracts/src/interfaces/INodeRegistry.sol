@@ -53,10 +53,10 @@ interface INodeRegistry is IERC721, IERC4907 {
         string gpuModel;
     }
 
-    /// @notice The record tiers are computed from; one slot.
+    /// @notice The record tiers are computed from, since registration or the last transfer; one slot.
     struct Stats {
-        uint32 opened; // attempts ever matched
-        uint32 closed; // attempts ever closed
+        uint32 opened; // attempts matched since then
+        uint32 closed; // attempts closed since then
         uint32 successes;
         uint32 fails;
         uint32 neutrals;

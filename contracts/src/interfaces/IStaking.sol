@@ -77,7 +77,8 @@ interface IStaking is IERC5805 {
     /// @param maxWeeks Weeks to roll at most in this call.
     function roll(address token, uint256 maxWeeks) external;
 
-    /// @notice Pays the caller's part of what has streamed until now. A token that fails is told by {ClaimSkipped} and does not stop the others.
+    /// @notice Pays the caller's part of what has streamed until now. A token that fails is told by {ClaimSkipped} and does not stop the others,
+    /// unless it takes nearly all gas, which looks like a claim that was given too little: such a one must be left out.
     /// @param tokens Which tokens; one given twice pays once.
     /// @param to Who gets them.
     function claim(address[] calldata tokens, address to) external;

@@ -6,7 +6,7 @@ pragma solidity 0.8.37;
 library Tiers {
     /// @notice What tiers are computed from.
     struct Standing {
-        uint256 closed; // attempts ever closed
+        uint256 closed; // attempts closed since registration or last transfer
         uint256 successes;
         uint256 fails;
         uint256 neutrals; // contested, or closed by one side alone
