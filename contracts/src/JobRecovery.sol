@@ -70,6 +70,7 @@ contract JobRecovery is JobSteps, IJobRecovery {
     {
         // Check
         Job memory job = _load(ext.jobId, terms, progress, JobState.Matched);
+        _requireAttempt(job, ext.jobId, ext.attempt);
         Terms memory next = terms;
         _requireBefore(_lastDeadline(terms));
         bytes32 digest = _hashTypedDataV4(Messages.hashExtend(ext));

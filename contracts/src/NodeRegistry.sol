@@ -374,8 +374,7 @@ contract NodeRegistry is ERC721, INodeRegistry {
         if (open != 0) revert NodeRegistry_JobsOpen(tokenId, open);
         // Both begin anew, or an earlier owner's attempts would thin out contested ones.
         _operations[tokenId].opened = 0;
-        _records[tokenId] =
-            Record({closed: 0, successes: 0, fails: 0, neutrals: 0, counted: 0, earnedUsdMicros: 0, since: uint32(block.timestamp)});
+        _records[tokenId] = Record({closed: 0, successes: 0, fails: 0, neutrals: 0, counted: 0, earnedUsdMicros: 0, since: uint32(block.timestamp)});
         // A match reads the payee without asking for the owner.
         if (from == address(0)) {
             _offers[tokenId].payee = to;

@@ -71,6 +71,7 @@ struct Approve {
 /// @notice Agreement of payer (or budget key) and operator to add escrow and time to a running attempt.
 struct Extend {
     bytes32 jobId;
+    uint8 attempt; // 1..4
     uint128 addCost;
     uint32 addSeconds;
     uint256 salt; // makes equal extensions different
@@ -91,7 +92,7 @@ library Messages {
         "Result(bytes32 jobId,uint8 attempt,uint64 billedMillis,uint64 egressBytes,uint32 readyAfterSeconds,uint8 outcome,int32 exitCode,bytes32 receiptDigest)"
     );
     bytes32 internal constant APPROVE_TYPEHASH = keccak256("Approve(bytes32 resultHash,uint8 rating)");
-    bytes32 internal constant EXTEND_TYPEHASH = keccak256("Extend(bytes32 jobId,uint128 addCost,uint32 addSeconds,uint256 salt)");
+    bytes32 internal constant EXTEND_TYPEHASH = keccak256("Extend(bytes32 jobId,uint8 attempt,uint128 addCost,uint32 addSeconds,uint256 salt)");
 
     /// @dev EIP-712 hashStruct of an order.
     function hashOrder(Order calldata order) internal pure returns (bytes32) {
@@ -120,7 +121,7 @@ library Messages {
 
     /// @dev EIP-712 hashStruct of an extension.
     function hashExtend(Extend calldata ext) internal pure returns (bytes32) {
-        return _hashWords(EXTEND_TYPEHASH, _offsetOf(ext), 4);
+        return _hashWords(EXTEND_TYPEHASH, _offsetOf(ext), 5);
     }
 
     /// @dev keccak256(typehash ‖ words). Messages are read word by word as they came: a word with unused upper bits set hashes to what nobody signed,

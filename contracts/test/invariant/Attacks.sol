@@ -132,7 +132,7 @@ abstract contract Attacks is JobHandlers {
             if (clock < job.since + 1 hours) {
                 _refused(rule, job.terms.operator, c, _close(job));
             }
-            Extend memory e = Extend(job.id, 1, 1, ++salt);
+            Extend memory e = Extend(job.id, job.attempt, 1, 1, ++salt);
             bytes memory sig = _sign(job.terms.operator, _hash(e));
             if (job.terms.signer != job.terms.payer) {
                 _refused(rule, job.terms.signer, c, _extend(job, e, "", sig));

@@ -166,6 +166,7 @@ abstract contract JobHandlers is Calls {
         }
         Extend memory e;
         e.jobId = job.id;
+        e.attempt = job.attempt;
         e.addCost = uint128(1 + _at(seed, 1) % most);
         e.addSeconds = uint32(_at(seed, 2) % 600);
         if (_maxSeconds(job.terms) + e.addSeconds > 30 days) e.addSeconds = 0;

@@ -342,7 +342,7 @@ contract MatchingTest is Fixture {
     function test_ExtendAddsEscrowAndTime() public {
         _match();
         uint256 before = cloud.credits(payer.addr, address(usdc));
-        _extend(Extend(jobId, 1e6, 100, 1), payer, "");
+        _extend(Extend(jobId, 1, 1e6, 100, 1), payer, "");
         assertEq(terms.escrow, ESCROW + 1e6);
         assertEq(TermsLimits.maxSeconds(terms.limits), 7300);
         assertEq(cloud.credits(payer.addr, address(usdc)), before - 1e6);
@@ -350,7 +350,7 @@ contract MatchingTest is Fixture {
 
     function test_RevertWhen_AnExtensionIsUsedTwice() public {
         _match();
-        Extend memory ext = Extend(jobId, 1e5, 100, 1);
+        Extend memory ext = Extend(jobId, 1, 1e5, 100, 1);
         _extend(ext, payer, "");
         _extend(ext, payer, abi.encodeWithSelector(IJobEvents.JobMarket_ExtensionUsed.selector, _digest(hashes.hashExtend(ext))));
         ext.salt = 2;
@@ -360,12 +360,12 @@ contract MatchingTest is Fixture {
 
     function test_RevertWhen_TheSignerExtends() public {
         _match();
-        _extend(Extend(jobId, 1e6, 100, 1), signer, abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
+        _extend(Extend(jobId, 1, 1e6, 100, 1), signer, abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
     }
 
     function test_RevertWhen_TheOperatorDidNotAgreeToExtend() public {
         _match();
-        Extend memory ext = Extend(jobId, 1e6, 100, 1);
+        Extend memory ext = Extend(jobId, 1, 1e6, 100, 1);
         bytes memory payerSig = _sign(payer, hashes.hashExtend(ext));
         bytes memory operatorSig = _sign(other, hashes.hashExtend(ext));
         vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr));
@@ -375,15 +375,27 @@ contract MatchingTest is Fixture {
     function test_RevertWhen_AnExtensionPassesThirtyDaysOrTheT0Cap() public {
         _match();
         _extend(
-            Extend(jobId, 0, 30 days - 7200 + 1, 1),
+            Extend(jobId, 1, 0, 30 days - 7200 + 1, 1),
             payer,
             abi.encodeWithSelector(IJobEvents.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
         );
         _extend(
-            Extend(jobId, USDC_T0_CAP - ESCROW + 1, 0, 1),
+            Extend(jobId, 1, USDC_T0_CAP - ESCROW + 1, 0, 1),
             payer,
             abi.encodeWithSelector(IJobEvents.JobMarket_EscrowAboveT0Cap.selector, USDC_T0_CAP + 1, USDC_T0_CAP)
         );
+    }
+
+    function test_RevertWhen_AnExtensionIsOfAnEarlierAttempt() public {
+        _match();
+        Extend memory ext = Extend(jobId, 1, 1e5, 100, 1);
+        // The same operator key runs a node of another owner, which has the second attempt.
+        uint256 second = _register(makeAddr("second owner"), operator.addr);
+        _interrupt();
+        _rematchOn(second, operator);
+        _extend(ext, payer, abi.encodeWithSelector(IJobEvents.JobMarket_WrongJob.selector, jobId, jobId, 1));
+        ext.attempt = 2;
+        _extend(ext, payer, "");
     }
 
     function test_RevertWhen_AnExtensionAfterARematchPassesTheBudgetsPerJobInAll() public {
@@ -393,9 +405,9 @@ contract MatchingTest is Fixture {
         _matchAs(budgetKey.addr, o, "");
         _rematchOn(_interrupt(), other);
         bytes memory tooMuch = abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetPerJobTooLow.selector, budget, 5e6, 5e6 + 1);
-        _extendBy(Extend(jobId, 5e6 - ESCROW + 1, 0, 1), payer, other, tooMuch);
-        _extendBy(Extend(jobId, 5e6 - ESCROW, 0, 2), payer, other, "");
-        _extendBy(Extend(jobId, 1, 0, 3), payer, other, tooMuch);
+        _extendBy(Extend(jobId, 2, 5e6 - ESCROW + 1, 0, 1), payer, other, tooMuch);
+        _extendBy(Extend(jobId, 2, 5e6 - ESCROW, 0, 2), payer, other, "");
+        _extendBy(Extend(jobId, 2, 1, 0, 3), payer, other, tooMuch);
     }
 
     function test_RevertWhen_ExtensionsPassThirtyDaysOverAllAttempts() public {
@@ -408,19 +420,19 @@ contract MatchingTest is Fixture {
         _rematchOn(_register(makeAddr("third owner"), third.addr), third);
         assertEq(TermsLimits.maxSeconds(terms.limits), 30 days - 100 - 120);
         _extendBy(
-            Extend(jobId, 0, 101, 1),
+            Extend(jobId, 3, 0, 101, 1),
             payer,
             third,
             abi.encodeWithSelector(IJobEvents.JobMarket_OutOfRange.selector, bytes32("maxSeconds"), 30 days + 1, 1, 30 days)
         );
-        _extendBy(Extend(jobId, 0, 100, 2), payer, third, "");
+        _extendBy(Extend(jobId, 3, 0, 100, 2), payer, third, "");
     }
 
     function test_RevertWhen_AnExtensionComesAfterTheLastDeadline() public {
         _match();
         uint256 deadline = block.timestamp + 300 + 2 * 7200 + 1 days;
         vm.warp(deadline);
-        _extend(Extend(jobId, 1, 1, 1), payer, abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
+        _extend(Extend(jobId, 1, 1, 1, 1), payer, abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
     }
 
     // ------------------------------------------------------------------------------------------------------------------------------- budgets

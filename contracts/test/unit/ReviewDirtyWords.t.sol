@@ -16,7 +16,7 @@ contract ReviewDirtyWordsTest is Fixture {
     uint256 private constant PROGRESS_SMALL = 0xfb; // all but declared
     uint256 private constant VOUCHER_SMALL = 0xfe; // all but jobId, usageRoot, logRoot
     uint256 private constant RESULT_SMALL = 0x7e; // all but jobId, receiptDigest
-    uint256 private constant EXTEND_SMALL = 0x6; // all but jobId, salt
+    uint256 private constant EXTEND_SMALL = 0xe; // all but jobId, salt
     uint256 private constant SIGNED_AT = 1 << 3; // of a voucher
     uint256 private constant EXIT_CODE = 1 << 6; // of a result
 
@@ -93,7 +93,7 @@ contract ReviewDirtyWordsTest is Fixture {
         _tryTermsAndProgress(data, 0);
         _tryAll(data, 21, RESULT_SMALL & ~EXIT_CODE);
         _tryAll(data, 29, VOUCHER_SMALL & ~SIGNED_AT);
-        data = abi.encodeCall(cloud.extend, (terms, progress, Extend(jobId, 1000, 100, 1), "", ""));
+        data = abi.encodeCall(cloud.extend, (terms, progress, Extend(jobId, 1, 1000, 100, 1), "", ""));
         _tryTermsAndProgress(data, 0);
         _tryAll(data, 21, EXTEND_SMALL);
     }

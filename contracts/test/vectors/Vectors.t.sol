@@ -55,13 +55,19 @@ contract VectorsTest is Test {
                 harness.hashApprove(_digest(resultHash), rating)
             );
             Extend memory ext = Extend(
-                jobId, uint128(_pick(seed, 100, type(uint128).max)), uint32(_pick(seed, 101, type(uint32).max)), _pick(seed, 102, type(uint256).max)
+                jobId,
+                uint8(_pick(seed, 103, type(uint8).max)),
+                uint128(_pick(seed, 100, type(uint128).max)),
+                uint32(_pick(seed, 101, type(uint32).max)),
+                _pick(seed, 102, type(uint256).max)
             );
             _messageRow(
                 "extend",
                 seed,
                 string.concat(
                     _word("jobId", ext.jobId),
+                    ",",
+                    _number("attempt", ext.attempt),
                     ",",
                     _number("addCost", ext.addCost),
                     ",",

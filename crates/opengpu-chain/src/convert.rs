@@ -134,6 +134,7 @@ pub(crate) fn result(result: &JobResult) -> abi::Result {
 pub(crate) fn extend(extend: &Extend) -> abi::Extend {
     abi::Extend {
         jobId: extend.job_id.0,
+        attempt: extend.attempt,
         addCost: extend.add_cost.0,
         addSeconds: extend.add_seconds,
         salt: extend.salt,

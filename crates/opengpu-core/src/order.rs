@@ -33,7 +33,7 @@ pub mod eip712 {
             int32 exitCode; bytes32 receiptDigest;
         }
         struct Approve { bytes32 resultHash; uint8 rating; }
-        struct Extend { bytes32 jobId; uint128 addCost; uint32 addSeconds; uint256 salt; }
+        struct Extend { bytes32 jobId; uint8 attempt; uint128 addCost; uint32 addSeconds; uint256 salt; }
     }
 }
 
@@ -367,6 +367,8 @@ impl Approve {
 pub struct Extend {
     /// The job.
     pub job_id: JobId,
+    /// Which attempt, 1..4: an extension of one is none of the next.
+    pub attempt: u8,
     /// Base units added to the escrow.
     pub add_cost: Amount,
     /// Seconds added to `maxSeconds`.
@@ -379,6 +381,7 @@ impl Extend {
     fn eip712(&self) -> eip712::Extend {
         eip712::Extend {
             jobId: self.job_id.0,
+            attempt: self.attempt,
             addCost: self.add_cost.0,
             addSeconds: self.add_seconds,
             salt: self.salt,

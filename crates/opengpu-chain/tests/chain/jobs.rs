@@ -148,6 +148,7 @@ async fn collecting_and_extending_keep_the_record_equal_to_the_chains_hash() {
     assert_eq!((record.progress.value, record.paid), (Amount(60_000), Amount(60_000)));
     let extend = Extend {
         job_id: job,
+        attempt: 1,
         add_cost: Amount(500_000),
         add_seconds: 100,
         salt: U256::from(1),
