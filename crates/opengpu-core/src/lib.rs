@@ -12,6 +12,8 @@
 //! | [`job`] | the terms fixed at match, a job's states, the refund table |
 //! | [`metering`] | what a node may bill and a signer may co-sign |
 //! | [`matching`] | choosing among bids, and the quote |
+//! | [`tier`] | what a node's tier asks for, and which one a standing meets |
+//! | [`stake`] | what a stake weighs, and the payer's tier it gives |
 //! | [`receipt`] | the document that closes a job, and verifying it offline |
 //! | [`wire`] | what gateways, nodes and payers send to each other |
 
@@ -27,6 +29,8 @@ pub mod order;
 pub mod receipt;
 pub mod sign;
 pub mod spec;
+pub mod stake;
+pub mod tier;
 pub mod wire;
 
 pub use alloy_primitives::{Address, B256, U256};
