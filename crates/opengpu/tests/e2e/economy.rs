@@ -1,8 +1,11 @@
 //! The economy from the command line alone: stakes and their part of the revenue, discounts, tiers, batches.
 
+use std::collections::BTreeSet;
+
+use opengpu_chain::ChainEvent;
 use serde_json::Value;
 
-use crate::network::{Network, assert_adds_up, assert_fails, number, wait_for};
+use crate::network::{Network, assert_adds_up, assert_fails, number};
 
 /// About a dollar a second for the shape of these stories, so that a job of some seconds is worth a counted one.
 const DOLLAR_A_SECOND: &str = "3500";
@@ -129,21 +132,56 @@ fn a_node_earns_its_tiers_and_a_bonus_with_them() {
     assert_eq!(network.json(&["node", "show"])["tier"], 0);
 }
 
+/// As many results as one transaction settles.
+const A_HUNDRED: usize = 100;
+
 #[test]
-fn results_that_wait_are_settled_in_one_transaction() {
+fn a_hundred_results_that_wait_are_settled_in_one_transaction() {
     let Some(network) = Network::down() else { return };
     let ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
-    let output = network.opengpu(&[&["up", "--settle-gather", "20s"], ports.as_slice()].concat());
+    // Nothing but the hundredth result ends the gathering.
+    let output = network.opengpu(&[&["up", "--settle-gather", "1h"], ports.as_slice()].concat());
     assert!(output.status.success(), "{}", crate::network::words(&output));
-    let jobs: Vec<String> = (0..4)
-        .map(|_| network.detached(&["--memory", "64MiB"], "true"))
-        .collect();
-    for job in &jobs {
-        assert_adds_up(&network.result(job));
-    }
-    let log = wait_for("the batch in the node's log", || {
-        let log = std::fs::read_to_string(network.data("node.log")).unwrap();
-        log.contains("settled in one transaction").then_some(log)
+    let tiny = [
+        "--max-cost",
+        "0.05",
+        "--cpus",
+        "0.1",
+        "--memory",
+        "16MiB",
+        "--disk",
+        "1MiB",
+    ];
+    let jobs = in_parallel(vec![(); A_HUNDRED], |()| network.detached(&tiny, "true"));
+    let bills = in_parallel(jobs.clone(), |job| network.result(&job));
+    in_parallel(bills.iter().collect(), |bill| {
+        assert_adds_up(bill);
+        let receipt = bill["receipt"]["path"].as_str().unwrap();
+        // Without the chain, then against it.
+        for on in [[].as_slice(), &["--network", "local"]] {
+            let verified = network.opengpu(&[on, &["receipt", "verify", receipt]].concat());
+            assert!(verified.status.success(), "{}", crate::network::words(&verified));
+        }
     });
-    assert!(log.contains("results=4"), "{log}");
+
+    let paid: u128 = bills.iter().map(|bill| number(&bill["nodeShare"])).sum();
+    assert!(bills.iter().all(|bill| number(&bill["paid"]) > 0));
+    assert_eq!(network.node_credits("USDC"), paid, "every job is paid, none twice");
+    let settled = network.events(|event| matches!(event, ChainEvent::Settled { .. }));
+    let settled_jobs: BTreeSet<String> = settled.iter().map(|e| e.event.job().unwrap().to_string()).collect();
+    assert_eq!(settled_jobs, jobs.into_iter().collect());
+    assert_eq!(settled.len(), A_HUNDRED);
+    let transactions: BTreeSet<_> = settled.iter().map(|envelope| envelope.transaction).collect();
+    assert_eq!(transactions.len(), 1, "{transactions:?}");
+}
+
+/// Does the work with a few hands, as a script that submits many jobs would.
+fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let items = std::sync::Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap().next();
+    let hand = || std::iter::from_fn(next).map(&work).collect::<Vec<R>>();
+    std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..4).map(|_| scope.spawn(hand)).collect();
+        hands.into_iter().flat_map(|hand| hand.join().unwrap()).collect()
+    })
 }
