@@ -14,6 +14,7 @@
 //! | [`matching`] | choosing among bids, and the quote |
 //! | [`tier`] | what a node's tier asks for, and which one a standing meets |
 //! | [`stake`] | what a stake weighs, and the payer's tier it gives |
+//! | [`incentive`] | what a settled job counts for in the weekly incentives |
 //! | [`receipt`] | the document that closes a job, and verifying it offline |
 //! | [`wire`] | what gateways, nodes and payers send to each other |
 
@@ -21,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod ids;
+pub mod incentive;
 pub mod job;
 pub mod matching;
 pub mod metering;

@@ -15,6 +15,9 @@ pub const MOST_LOCK_DAYS: u16 = 365;
 /// The least that can be staked at once, base units: one OPEN.
 pub const LEAST_STAKE: Amount = Amount(ONE_OPEN);
 
+/// Seconds of a week, counted from the unix epoch: revenue of one streams to stakers over the next.
+pub const WEEK_SECONDS: u64 = 7 * DAY_SECONDS;
+
 const ONE_OPEN: u128 = 1_000_000_000_000_000_000;
 const SUPPLY: Amount = Amount(100_000_000_000 * ONE_OPEN);
 /// The weights from which an account is a payer of tier 1 to 4.

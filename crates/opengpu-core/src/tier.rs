@@ -33,7 +33,7 @@ pub struct Standing {
     pub age_seconds: u64,
     /// Base units of OPEN.
     pub bond: Amount,
-    /// Base units of OPEN that one unit of bond is.
+    /// Base units of OPEN that one unit of bond is; 0 while nothing says what OPEN is worth, and then no bond is enough.
     pub bond_unit: Amount,
 }
 
@@ -115,16 +115,14 @@ impl Standing {
             age: self.age_seconds >= gate.age_days * DAY_SECONDS,
             completion: u64::from(self.successes) * 100 >= decided * u64::from(gate.completion_percent),
             contested: u64::from(self.neutrals) * 100 <= u64::from(self.closed) * u64::from(gate.contested_percent),
-            bond: U256::from(self.bond.0) >= U256::from(self.bond_unit.0) * U256::from(gate.bond_units),
+            bond: self.bond_unit != Amount::ZERO
+                && U256::from(self.bond.0) >= U256::from(self.bond_unit.0) * U256::from(gate.bond_units),
         }
     }
 
-    /// The highest tier whose gate, and every lower one's, it meets. Without a bond unit, when nothing says what OPEN is worth, it is T0.
+    /// The highest tier whose gate, and every lower one's, it meets.
     #[must_use]
     pub fn tier(&self) -> u8 {
-        if self.bond_unit == Amount::ZERO {
-            return 0;
-        }
         let is_met = |tier: &u8| gate_of(*tier).is_some_and(|gate| self.met(&gate).all());
         (1..=HIGHEST_TIER).take_while(is_met).last().unwrap_or(0)
     }

@@ -1,8 +1,8 @@
 //! `opengpu stake lock|extend|unlock|claim|show`.
 
-use opengpu_chain::transactions::{StakeOnChain, WEEK_SECONDS};
+use opengpu_chain::transactions::StakeOnChain;
 use opengpu_core::money::Amount;
-use opengpu_core::stake::LEAST_STAKE;
+use opengpu_core::stake::{LEAST_STAKE, WEEK_SECONDS};
 use opengpu_core::{Address, U256};
 use serde::Serialize;
 

@@ -47,9 +47,15 @@ impl Network {
 
     /// `opengpu up`: starts what is not running, the first time on free ports.
     pub(crate) fn restart(&self) {
-        let free_ports = ["up", "--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
+        self.up_with(&[]);
+    }
+
+    /// The same with options.
+    pub(crate) fn up_with(&self, options: &[&str]) {
+        let free_ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
         let is_first = !self.data("processes").exists();
-        let output = self.opengpu(if is_first { &free_ports } else { &["up"] });
+        let ports = if is_first { free_ports.as_slice() } else { &[] };
+        let output = self.opengpu(&[&["up"], options, ports].concat());
         assert!(output.status.success(), "up: {}", words(&output));
     }
 
