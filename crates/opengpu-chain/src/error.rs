@@ -148,6 +148,9 @@ impl ChainError {
             Self::Unreachable { endpoint, .. } => Some(format!("is a chain node running at {endpoint}?")),
             Self::InsufficientGas { account, .. } => Some(format!("send some of the chain's native coin to {account}")),
             Self::NoContract { .. } => Some("the network's file belongs to another chain or an earlier one".to_owned()),
+            Self::NotInNetwork { .. } => {
+                Some("a network's file made by an older `opengpu deploy` may lack it: run it again".to_owned())
+            }
             Self::NoFactory { .. } => Some(
                 "ask who runs the chain to put the factory of github.com/Arachnid/deterministic-deployment-proxy there"
                     .to_owned(),

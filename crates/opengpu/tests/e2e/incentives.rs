@@ -72,6 +72,8 @@ fn a_weeks_jobs_are_reported_and_paid_once_governance_has_set_a_rate() {
         "the free week's job counts for nothing: {unreported}"
     );
     assert_eq!(unreported[0]["jobId"], first["jobId"]);
+    let text = network.opengpu(&["node", "incentives", "show"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("jobs to report: 1;"));
     let reported = claim(&network);
     assert_eq!(
         (&reported["reported"], &reported["paid"]),

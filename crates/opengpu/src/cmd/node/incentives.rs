@@ -2,7 +2,7 @@
 //!
 //! Jobs of a week can be reported until the next one is over; then the week is paid. Both may be done by anyone, and go to the payee.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opengpu_chain::transactions::IncentiveShare;
 use opengpu_chain::{ChainError, JobRecord};
@@ -128,16 +128,7 @@ pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoi
         return print_line("nothing to report, nothing due");
     }
     let mut rows: Vec<[String; 5]> = shown.weeks.iter().map(|week| week_row(week, &open)).collect();
-    rows.extend(shown.unreported.iter().map(|job| {
-        let state = format!("job {} to report", crate::output::short(job.job_id));
-        [
-            job.week.to_string(),
-            format!("{} USD", usd(job.usd_micros)),
-            "".to_owned(),
-            open.show(job.cap),
-            state,
-        ]
-    }));
+    rows.extend(unreported_rows(&shown.unreported, &open));
     print_line(&table(["week", "value", "part", "at most", ""], rows))
 }
 
@@ -156,6 +147,27 @@ fn rates_text(shown: &Shown, open: &TokenName) -> String {
             rate(next)
         ),
     }
+}
+
+/// One row for the jobs of each week that nobody reported: a busy node has hundreds.
+fn unreported_rows(unreported: &[Unreported], open: &TokenName) -> Vec<[String; 5]> {
+    let mut weeks = BTreeMap::<u64, (u32, u64, Amount)>::new();
+    for job in unreported {
+        let (count, usd_micros, cap) = weeks.entry(job.week).or_default();
+        *count += 1;
+        *usd_micros = usd_micros.saturating_add(job.usd_micros);
+        *cap = Amount(cap.0.saturating_add(job.cap.0));
+    }
+    let row = |(week, (count, usd_micros, cap)): (u64, (u32, u64, Amount))| {
+        [
+            week.to_string(),
+            format!("{} USD", usd(usd_micros)),
+            String::new(),
+            open.show(cap),
+            format!("jobs to report: {count}; `opengpu node incentives claim`"),
+        ]
+    };
+    weeks.into_iter().map(row).collect()
 }
 
 fn week_row(week: &Week, open: &TokenName) -> [String; 5] {
@@ -233,7 +245,7 @@ pub(super) async fn claim(context: &Context, session: &Session, choice: &NodeCho
 fn unpaid(error: ChainError, share: &IncentiveShare, reported: &[JobId]) -> Failure {
     let failure = chain_failure(error);
     failure.hint(format_args!(
-        "{} jobs were reported; week {} stays owed: claim it again later",
+        "jobs reported: {}; week {} stays owed: claim it again later",
         reported.len(),
         share.week
     ))
@@ -261,6 +273,6 @@ fn tell(
     match (reported.len(), paid.len()) {
         (0, 0) => print_line("nothing to report, nothing due; `opengpu node incentives show` says why"),
         (0, _) => Ok(()),
-        (count, _) => print_line(&format!("reported {count} jobs")),
+        (count, _) => print_line(&format!("jobs reported: {count}")),
     }
 }
