@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Test} from "forge-std/Test.sol";
 import {ICloudverse} from "../../src/interfaces/ICloudverse.sol";
 import {Limits, Progress, Rates, Terms, TermsLimits, TermsRates} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Pricing} from "../../src/libraries/Pricing.sol";
 import {MessagesHarness} from "./MessagesHarness.sol";
+import {VectorFile} from "./VectorFile.sol";
 
-/// @title Vectors that Solidity and Rust both compute
-/// @notice `OPENGPU_WRITE_VECTORS=1 forge test --match-contract Vectors` writes the files; without it the test fails when they would change.
-contract VectorsTest is Test {
-    string private constant FOLDER = "test/vectors/";
+/// @title Vectors that Solidity and Rust both compute: messages, cost, split, terms
+contract VectorsTest is VectorFile {
     address private constant VERIFYING_CONTRACT = 0x00000000000000000000000000000000C10dBEef;
     uint256 private constant CHAIN_ID = 31337;
 
     MessagesHarness private harness = new MessagesHarness();
-    bool private isWriting = vm.envOr("OPENGPU_WRITE_VECTORS", false);
-    string private rows;
 
     // ------------------------------------------------------------------------------------------------------------------------------- EIP-712
 
@@ -515,33 +511,6 @@ contract VectorsTest is Test {
         );
     }
 
-    function _row(string memory name, string memory input, string memory output) private {
-        rows = string.concat(rows, bytes(rows).length == 0 ? "[\n" : ",\n", '{"name":"', name, '","in":{', input, '},"out":', output, "}");
-    }
-
-    function _finish(string memory file) private {
-        string memory path = string.concat(FOLDER, file);
-        string memory text = string.concat(rows, "\n]\n");
-        if (isWriting) vm.writeFile(path, text);
-        assertEq(keccak256(bytes(vm.readFile(path))), keccak256(bytes(text)), string.concat(path, " is stale: see the head of Vectors.t.sol"));
-    }
-
-    function _number(string memory key, uint256 value) private pure returns (string memory) {
-        return string.concat('"', key, '":"', vm.toString(value), '"');
-    }
-
-    function _text(string memory key, string memory value) private pure returns (string memory) {
-        return string.concat('"', key, '":"', value, '"');
-    }
-
-    function _word(string memory key, bytes32 value) private pure returns (string memory) {
-        return string.concat('"', key, '":"', vm.toString(value), '"');
-    }
-
-    function _addr(string memory key, address value) private pure returns (string memory) {
-        return string.concat('"', key, '":"', vm.toString(value), '"');
-    }
-
     function _hex24(bytes24 value) private pure returns (string memory) {
         return vm.toString(abi.encodePacked(value));
     }
@@ -556,11 +525,5 @@ contract VectorsTest is Test {
 
     function _digest(bytes32 structHash) private pure returns (bytes32) {
         return keccak256(abi.encodePacked(hex"1901", _separator(), structHash));
-    }
-
-    /// @dev A number in 0..max that looks random and never changes.
-    function _pick(uint256 seed, uint256 field, uint256 max) private pure returns (uint256) {
-        uint256 drawn = uint256(keccak256(abi.encode(seed, field)));
-        return max == type(uint256).max ? drawn : drawn % (max + 1);
     }
 }

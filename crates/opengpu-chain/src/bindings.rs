@@ -26,7 +26,11 @@ alloy::sol!(
     NodeRegistry,
     "../../contracts/abi/NodeRegistry.json"
 );
-alloy::sol!(Incentives, "../../contracts/abi/Incentives.json");
+alloy::sol!(
+    #[sol(rpc)]
+    Incentives,
+    "../../contracts/abi/Incentives.json"
+);
 alloy::sol!(JobRecovery, "../../contracts/abi/JobRecovery.json");
 alloy::sol!(
     #[sol(rpc)]

@@ -51,11 +51,13 @@ pub enum ChainError {
         /// Where it should be.
         address: Address,
     },
-    /// The network's file names no staking contract.
-    #[error("the network {network} has no staking contract")]
-    NoStaking {
+    /// The network's file names no such contract.
+    #[error("the network {network} has no {contract} contract")]
+    NotInNetwork {
         /// Name of the network.
         network: String,
+        /// The contract's name.
+        contract: &'static str,
     },
     /// What is on the chain, or what was asked to be put there, is not what it should be.
     #[error("{0}")]
@@ -113,7 +115,7 @@ impl ChainError {
             | Self::NoContract { .. }
             | Self::NoKey
             | Self::NotAsPlanned(_)
-            | Self::NoStaking { .. }
+            | Self::NotInNetwork { .. }
             | Self::NoFactory { .. } => Remedy::AskUser,
         }
     }
@@ -146,6 +148,9 @@ impl ChainError {
             Self::Unreachable { endpoint, .. } => Some(format!("is a chain node running at {endpoint}?")),
             Self::InsufficientGas { account, .. } => Some(format!("send some of the chain's native coin to {account}")),
             Self::NoContract { .. } => Some("the network's file belongs to another chain or an earlier one".to_owned()),
+            Self::NotInNetwork { .. } => {
+                Some("a network's file made by an older `opengpu deploy` may lack it: run it again".to_owned())
+            }
             Self::NoFactory { .. } => Some(
                 "ask who runs the chain to put the factory of github.com/Arachnid/deterministic-deployment-proxy there"
                     .to_owned(),

@@ -267,7 +267,7 @@ impl ChainClient {
     }
 
     /// The time of a log's block: newer nodes say it in the log, others are asked once per block.
-    async fn timestamp_of(&self, log: &Log, known: &mut Option<(u64, u64)>) -> Result<u64, ChainError> {
+    pub(crate) async fn timestamp_of(&self, log: &Log, known: &mut Option<(u64, u64)>) -> Result<u64, ChainError> {
         let block = log.block_number.unwrap_or_default();
         match (log.block_timestamp, *known) {
             (Some(timestamp), _) => Ok(timestamp),

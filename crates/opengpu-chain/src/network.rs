@@ -70,6 +70,9 @@ pub struct Contracts {
     /// Stakes and fees of stakers, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staking: Option<Address>,
+    /// What pays nodes OPEN for what they settled, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incentives: Option<Address>,
     /// What made the contracts; unknown for deployments before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployer: Option<Address>,
@@ -178,6 +181,7 @@ mod tests {
                     decimals: 18,
                 }],
                 staking: None,
+                incentives: None,
                 deployer: Some(Address::repeat_byte(4)),
             },
             deployed_at_block: 1,

@@ -12,6 +12,9 @@
 //! | [`job`] | the terms fixed at match, a job's states, the refund table |
 //! | [`metering`] | what a node may bill and a signer may co-sign |
 //! | [`matching`] | choosing among bids, and the quote |
+//! | [`tier`] | what a node's tier asks for, and which one a standing meets |
+//! | [`stake`] | what a stake weighs, and the payer's tier it gives |
+//! | [`incentive`] | what a settled job counts for in the weekly incentives |
 //! | [`receipt`] | the document that closes a job, and verifying it offline |
 //! | [`wire`] | what gateways, nodes and payers send to each other |
 
@@ -19,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod ids;
+pub mod incentive;
 pub mod job;
 pub mod matching;
 pub mod metering;
@@ -27,6 +31,8 @@ pub mod order;
 pub mod receipt;
 pub mod sign;
 pub mod spec;
+pub mod stake;
+pub mod tier;
 pub mod wire;
 
 pub use alloy_primitives::{Address, B256, U256};

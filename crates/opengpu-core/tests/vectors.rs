@@ -11,6 +11,8 @@ use opengpu_core::money::{
     Amount, MoneyError, Price, Shares, Split, cost_rounded_up, split_in_steps, split_rounded_down,
 };
 use opengpu_core::order::{Approve, Bid, Domain, Extend, JobResult, Order, Outcome, Signable, Voucher};
+use opengpu_core::stake::{Stake, StakeError};
+use opengpu_core::tier::{Gate, Standing, gate_of};
 use opengpu_core::{Address, B256, U256};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -244,4 +246,93 @@ fn terms_pack_and_hash_as_in_solidity() {
         let json = serde_json::to_string(&terms).unwrap();
         assert_eq!(serde_json::from_str::<Terms>(&json).unwrap(), terms, "{}", row.name);
     }
+}
+
+fn standing(fields: &Value) -> Standing {
+    Standing {
+        closed: number(fields, "closed"),
+        successes: number(fields, "successes"),
+        fails: number(fields, "fails"),
+        neutrals: number(fields, "neutrals"),
+        counted: number(fields, "counted"),
+        earned_usd_micros: number(fields, "earnedUsdMicros"),
+        age_seconds: number(fields, "ageSeconds"),
+        bond: number(fields, "bond"),
+        bond_unit: number(fields, "bondUnit"),
+    }
+}
+
+#[test]
+fn nodes_are_of_the_tiers_they_are_in_solidity() {
+    let mut seen = [0; 5];
+    for row in rows("tiers.json") {
+        if row.name == "gate" {
+            let gate = Gate {
+                counted: number(&row.out, "counted"),
+                earned_usd: number(&row.out, "earnedUsd"),
+                age_days: number(&row.out, "ageDays"),
+                completion_percent: number(&row.out, "completionPercent"),
+                contested_percent: number(&row.out, "contestedPercent"),
+                bond_units: number(&row.out, "bondUnits"),
+            };
+            assert_eq!(gate_of(number(&row.given, "tier")), Some(gate), "{}", row.given);
+            continue;
+        }
+        let expected: u8 = row.out.as_str().unwrap().parse().unwrap();
+        assert_eq!(standing(&row.given).tier(), expected, "{}", row.given);
+        seen[usize::from(expected)] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 5), "vectors of every tier: {seen:?}");
+}
+
+fn stake(fields: &Value) -> Stake {
+    Stake {
+        amount: number(fields, "amount"),
+        weight: number(fields, "weight"),
+        end: number(fields, "end"),
+    }
+}
+
+/// The contract's name of a refusal.
+fn error_name(error: StakeError) -> &'static str {
+    match error {
+        StakeError::AmountOutOfRange | StakeError::LockOutOfRange => "OutOfRange",
+        StakeError::NothingStaked => "NothingStaked",
+        StakeError::EndNotLater => "EndNotLater",
+        StakeError::WeightWouldFall { .. } => "WeightWouldFall",
+        StakeError::Locked(_) => "Locked",
+        StakeError::TooLow => "TooLow",
+    }
+}
+
+#[test]
+fn stakes_change_as_in_solidity() {
+    let mut seen = std::collections::BTreeMap::<(u8, String), usize>::new();
+    for row in rows("stakes.json") {
+        let (before, now) = (stake(&row.given), number(&row.given, "now"));
+        let (asked, days) = (number(&row.given, "asked"), number(&row.given, "lockDays"));
+        let kind: u8 = number(&row.given, "kind");
+        let after = match kind {
+            0 | 1 => before.with_more(now, asked, days),
+            2 | 3 => before.extended(now, days),
+            4 => before.with_less(now, asked),
+            5 => before.expired(now),
+            other => panic!("a call of unknown kind {other}"),
+        };
+        let error = after.err().map_or("", error_name);
+        assert_eq!(error, text(&row.out, "error"), "{}", row.given);
+        let after = after.unwrap_or(before);
+        assert_eq!(after, stake(&row.out), "{}", row.given);
+        assert_eq!(
+            after.payer_tier_at(now),
+            number::<u8>(&row.out, "tier"),
+            "{}",
+            row.given
+        );
+        *seen.entry((kind, error.to_owned())).or_default() += 1;
+    }
+    assert!(
+        (0..6).all(|kind| seen.contains_key(&(kind, String::new()))),
+        "every call succeeds once: {seen:?}"
+    );
 }

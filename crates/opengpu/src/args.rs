@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use opengpu_core::ids::BudgetId;
 
 pub(crate) use deploy::{Advance, Deploy};
-pub(crate) use node::{BondChange, Node, NodeChoice, PriceChange};
+pub(crate) use node::{BondChange, Incentives, Node, NodeChoice, PriceChange};
 pub(crate) use stake::{Claim, Extend, Lock, Stake, Unlock, Whose};
 pub(crate) use values::{ByteCount, CpuMillis, Seconds, UsdMicros};
 pub(crate) use wallet::{Budget, BudgetOpen, BudgetRevoke, Transfer, Wallet};

@@ -317,6 +317,15 @@ impl ChainClient {
         })
     }
 
+    /// Base units of OPEN that one unit of a node's bond is at its list price; 0 while OPEN has no rate.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`].
+    pub async fn bond_unit(&self, node: NodeId) -> Result<Amount, ChainError> {
+        let unit = self.registry().bondUnitOf(node.0).call().await;
+        unit.map(amount).map_err(|error| self.call_error(error))
+    }
+
     /// How many nodes were registered; their ids are 1 to this.
     ///
     /// # Errors

@@ -245,6 +245,7 @@ fn network_of(config: &DeployConfig, deployer: Address, places: &Places) -> Netw
             open_token: places.of("OpenToken"),
             tokens: tokens.collect(),
             staking: places.find("Staking"),
+            incentives: places.find("Incentives"),
             deployer: Some(deployer),
         },
         deployed_at_block: 0,

@@ -6,6 +6,7 @@
 
 mod batch;
 mod budgets;
+mod incentives;
 mod market;
 mod registry;
 mod send;
@@ -16,9 +17,10 @@ use opengpu_core::B256;
 
 pub use batch::{MOST_IN_A_BATCH, ToSettle};
 pub use budgets::BudgetWish;
+pub use incentives::{IncentiveShare, ReportedJob};
 pub use market::Ensured;
 pub(crate) use send::is_nonce_taken;
-pub use staking::{StakeOnChain, WEEK_SECONDS};
+pub use staking::StakeOnChain;
 
 /// A transaction that is in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,6 @@ use crate::bindings::{Cloudverse, Staking};
 use crate::client::ChainClient;
 use crate::error::ChainError;
 
-/// Seconds of a week: revenue of one streams to stakers over the next.
-pub const WEEK_SECONDS: u64 = 604_800;
-
 /// An account's stake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StakeOnChain {
@@ -31,17 +28,23 @@ pub struct StakeOnChain {
 }
 
 impl ChainClient {
-    fn staking(&self) -> Result<Staking::StakingInstance<alloy::providers::DynProvider>, ChainError> {
-        let address = self.network().contracts.staking.ok_or_else(|| ChainError::NoStaking {
+    pub(super) fn not_in_network(&self, contract: &'static str) -> ChainError {
+        ChainError::NotInNetwork {
             network: self.network().name.clone(),
-        })?;
+            contract,
+        }
+    }
+
+    fn staking(&self) -> Result<Staking::StakingInstance<alloy::providers::DynProvider>, ChainError> {
+        let address = self.network().contracts.staking;
+        let address = address.ok_or_else(|| self.not_in_network("Staking"))?;
         Ok(Staking::new(address, self.provider().clone()))
     }
 
     /// An account's stake; all 0 where there is none.
     ///
     /// # Errors
-    /// [`ChainError::NoStaking`], [`ChainError::Unreachable`].
+    /// [`ChainError::NotInNetwork`], [`ChainError::Unreachable`].
     pub async fn stake_of(&self, account: Address) -> Result<StakeOnChain, ChainError> {
         let staking = self.staking()?;
         let position = staking

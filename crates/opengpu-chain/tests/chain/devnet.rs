@@ -81,6 +81,7 @@ fn bare_network(port: u16) -> Network {
             open_token: Address::ZERO,
             tokens: Vec::new(),
             staking: None,
+            incentives: None,
             deployer: None,
         },
         deployed_at_block: 0,

@@ -9,6 +9,7 @@
 mod budgets;
 mod deployment;
 mod devnet;
+mod economy;
 mod faults;
 mod follower;
 mod jobs;

@@ -46,7 +46,7 @@ impl World {
         .await
     }
 
-    async fn on(config: &DevnetConfig) -> Self {
+    pub(crate) async fn on(config: &DevnetConfig) -> Self {
         let devnet = Devnet::start(config).await.unwrap();
         let network = deploy(&DeployConfig::local(devnet.rpc_url()), key(0)).await.unwrap();
         let usdc = network.token("USDC").unwrap().address;

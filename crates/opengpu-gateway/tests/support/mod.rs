@@ -49,6 +49,7 @@ pub fn network() -> Network {
                 decimals: 6,
             }],
             staking: None,
+            incentives: None,
             deployer: None,
         },
         deployed_at_block: 1,

@@ -19,10 +19,21 @@ pub(crate) enum Node {
     Unbond(BondChange),
     /// Set the most the node may bid; a raise counts after a day. By the owner
     Price(PriceChange),
+    /// OPEN for the week's jobs, where governance pays it
+    #[command(subcommand)]
+    Incentives(Incentives),
     /// Take no new jobs; open ones go on. By the owner
     Drain(NodeChoice),
     /// Take new jobs again, after draining or a suspension. By the owner
     Resume(NodeChoice),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Incentives {
+    /// Show what the node's jobs of this week and before bring; off until governance sets a rate
+    Show(NodeChoice),
+    /// Report the node's jobs of this week and the last, and have what is due paid to its payee; anyone may
+    Claim(NodeChoice),
 }
 
 #[derive(Debug, Args)]

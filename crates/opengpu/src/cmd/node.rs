@@ -1,64 +1,30 @@
-//! `opengpu node show|promote|bond|unbond|price|drain|resume`: a node's standing on chain. Running its daemon is in `daemons`.
+//! `opengpu node show|promote|bond|unbond|price|drain|resume|incentives`: a node's standing on chain. Running its daemon is in `daemons`.
 
-use opengpu_chain::{NodeOnChain, NodeRecord};
-use opengpu_core::Address;
+mod incentives;
+mod show;
+
 use opengpu_core::ids::NodeId;
 use opengpu_core::money::Amount;
-use serde::Serialize;
 
 use super::Context;
-use crate::args::{BondChange, Node, NodeChoice, PriceChange};
+use crate::args::{BondChange, Incentives, Node, NodeChoice, PriceChange};
 use crate::failure::{Failure, Outcome};
 use crate::network::LocalNetwork;
-use crate::output::{print_json, print_line, table};
+use crate::output::{print_json, print_line};
 use crate::session::{Session, chain_failure};
 
 /// Digits of a price in USD after the point: the registry counts millionths.
 const USD_DECIMALS: u8 = 6;
-
-/// What `node show` prints.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown {
-    node: NodeId,
-    owner: Address,
-    operator: Address,
-    gpu_model: String,
-    tier: u8,
-    /// Millionths of a USD per hour.
-    list_price: u64,
-    pending_list_price: u64,
-    /// Unix seconds, 0: none is pending.
-    list_price_from: u64,
-    is_draining: bool,
-    is_suspended: bool,
-    /// Base units of OPEN.
-    bond: Amount,
-    unbonding: Amount,
-    unbonds_at: u64,
-    record: Record,
-}
-
-/// What tiers are computed from.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    closed: u32,
-    successes: u32,
-    fails: u32,
-    neutrals: u32,
-    counted: u32,
-    earned_usd_micros: u64,
-    since: u32,
-}
 
 /// All but `start`, which is a daemon.
 pub(crate) async fn node(context: &Context, command: &Node) -> Outcome {
     let session = Session::open_as(&context.home, &context.global, "owner").await?;
     match command {
         Node::Start(_) => Err(Failure::error("a daemon is started elsewhere")),
-        Node::Show(choice) => show(context, &session, choice).await,
+        Node::Show(choice) => show::show(context, &session, choice).await,
         Node::Promote(choice) => promote(context, &session, choice).await,
+        Node::Incentives(Incentives::Show(choice)) => incentives::show(context, &session, choice).await,
+        Node::Incentives(Incentives::Claim(choice)) => incentives::claim(context, &session, choice).await,
         Node::Bond(change) => bond(context, &session, change).await,
         Node::Unbond(change) => unbond(context, &session, change).await,
         Node::Price(change) => price(context, &session, change).await,
@@ -96,90 +62,12 @@ fn chosen(context: &Context, named: Option<NodeId>) -> Outcome<NodeId> {
         .ok_or_else(|| Failure::usage("no node is named").hint("give its id, the number of its NFT"))
 }
 
-async fn show(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
-    let node = chosen(context, choice.node)?;
-    let found = session.node(node).await?;
-    let record = session.chain.node_record(node).await.map_err(chain_failure)?;
-    if context.global.json {
-        return print_json(&shown(node, &found, record));
-    }
-    let (_, open) = session.token("OPEN")?;
-    let state = match (found.is_suspended, found.is_draining) {
-        (true, _) => "suspended after three unanswered faults; `opengpu node resume`",
-        (_, true) => "draining",
-        _ => "takes jobs",
-    };
-    let mut rows = vec![
-        ["owner".to_owned(), found.owner.to_string()],
-        ["operator".to_owned(), found.operator.to_string()],
-        ["hardware".to_owned(), found.gpu_model.clone()],
-        ["state".to_owned(), state.to_owned()],
-        ["tier".to_owned(), format!("T{}", found.tier)],
-        ["list price".to_owned(), format!("{} USD/h", usd(found.list_price))],
-        ["bond".to_owned(), open.show(found.bond)],
-        [
-            "jobs".to_owned(),
-            format!(
-                "{} closed: {} good, {} failed, {} undecided",
-                record.closed, record.successes, record.fails, record.neutrals
-            ),
-        ],
-        [
-            "counted".to_owned(),
-            format!("{} worth {} USD", record.counted, usd(record.earned_usd_micros)),
-        ],
-    ];
-    if found.list_price_from != 0 {
-        let text = format!(
-            "{} USD/h at unix second {}",
-            usd(found.pending_list_price),
-            found.list_price_from
-        );
-        rows.insert(6, ["price to come".to_owned(), text]);
-    }
-    if found.unbonding != Amount::ZERO {
-        let text = format!("{} from unix second {}", open.show(found.unbonding), found.unbonds_at);
-        rows.push(["asked back".to_owned(), text]);
-    }
-    print_line(&format!("node {node} on {}", session.profile.name))?;
-    print_line(&table(["", ""], rows))
-}
-
-fn shown(node: NodeId, found: &NodeOnChain, record: NodeRecord) -> Shown {
-    Shown {
-        node,
-        owner: found.owner,
-        operator: found.operator,
-        gpu_model: found.gpu_model.clone(),
-        tier: found.tier,
-        list_price: found.list_price,
-        pending_list_price: found.pending_list_price,
-        list_price_from: found.list_price_from,
-        is_draining: found.is_draining,
-        is_suspended: found.is_suspended,
-        bond: found.bond,
-        unbonding: found.unbonding,
-        unbonds_at: found.unbonds_at,
-        record: Record {
-            closed: record.closed,
-            successes: record.successes,
-            fails: record.fails,
-            neutrals: record.neutrals,
-            counted: record.counted,
-            earned_usd_micros: record.earned_usd_micros,
-            since: record.since,
-        },
-    }
-}
-
 async fn promote(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
     let node = chosen(context, choice.node)?;
     let before = session.node(node).await?.tier;
     session.chain.promote_node(node).await.map_err(|error| {
         if error.is_revert("NodeRegistry_NotPromotable") {
-            chain_failure(error).hint(format_args!(
-                "`opengpu node show {node}` has its record; the gates are in docs/protocol.md, section 7"
-            ))
+            chain_failure(error).hint(format_args!("`opengpu node show {node}` says what the next tier lacks"))
         } else {
             chain_failure(error)
         }

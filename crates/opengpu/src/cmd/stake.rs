@@ -1,7 +1,8 @@
 //! `opengpu stake lock|extend|unlock|claim|show`.
 
-use opengpu_chain::transactions::{StakeOnChain, WEEK_SECONDS};
+use opengpu_chain::transactions::StakeOnChain;
 use opengpu_core::money::Amount;
+use opengpu_core::stake::{LEAST_STAKE, WEEK_SECONDS};
 use opengpu_core::{Address, U256};
 use serde::Serialize;
 
@@ -15,8 +16,6 @@ use crate::session::{Session, chain_failure};
 const TRAILING_WEEKS: u64 = 4;
 /// Weeks of a year, for the annualised yield.
 const WEEKS_A_YEAR: u64 = 52;
-/// The least stake, in base units: one OPEN.
-const LEAST_STAKE: Amount = Amount(1_000_000_000_000_000_000);
 
 /// What one token would pay.
 #[derive(Debug, Serialize)]

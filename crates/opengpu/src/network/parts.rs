@@ -36,6 +36,7 @@ pub(super) fn bare_network(ports: Ports) -> Network {
             open_token: Address::ZERO,
             tokens: Vec::new(),
             staking: None,
+            incentives: None,
             deployer: None,
         },
         deployed_at_block: 0,

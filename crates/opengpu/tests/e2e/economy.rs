@@ -1,19 +1,16 @@
 //! The economy from the command line alone: stakes and their part of the revenue, discounts, tiers, batches.
 
+use std::collections::BTreeSet;
+
+use opengpu_chain::ChainEvent;
 use serde_json::Value;
 
-use crate::network::{Network, assert_adds_up, assert_fails, number, wait_for};
+use crate::network::{Network, assert_adds_up, assert_fails, number};
 
 /// About a dollar a second for the shape of these stories, so that a job of some seconds is worth a counted one.
-const DOLLAR_A_SECOND: &str = "3500";
+pub(crate) const DOLLAR_A_SECOND: &str = "3500";
 /// About ten dollars a second.
 const TEN_A_SECOND: &str = "35000";
-
-fn up(network: &Network, core_hour: &str) {
-    let ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
-    let output = network.opengpu(&[&["up", "--core-hour", core_hour], ports.as_slice()].concat());
-    assert!(output.status.success(), "{}", crate::network::words(&output));
-}
 
 /// A payer's tokens outside its wallet, base units.
 fn tokens(network: &Network, token: &str) -> u128 {
@@ -94,20 +91,35 @@ fn a_stakers_job_has_its_discount_out_of_the_treasurys_part() {
     assert_adds_up(&bill);
 }
 
+/// What `node show` says the next tier lacks.
+fn missing(network: &Network, next: u8) -> Vec<String> {
+    let shown = network.json(&["node", "show"]);
+    assert_eq!(shown["nextTier"]["tier"], next, "{shown}");
+    let gates = shown["nextTier"]["gates"].as_array().unwrap();
+    let lacking = gates.iter().filter(|gate| gate["isMet"] == false);
+    lacking.map(|gate| gate["name"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn a_node_earns_its_tiers_and_a_bonus_with_them() {
     let Some(network) = Network::down() else { return };
-    up(&network, DOLLAR_A_SECOND);
+    network.up_with(&["--core-hour", DOLLAR_A_SECOND]);
     assert_fails(&network.opengpu(&["node", "promote"]), 1, "has earned T0");
+    assert_eq!(missing(&network, 1), ["counted", "earned", "age", "bond"]);
     network.json(&["node", "price", "40000"]);
     network.json(&["advance", "3d"]);
     network.json(&["node", "bond", "24000000000"]);
     for _ in 0..4 {
         assert_adds_up(&network.bill(&["--max-cost", "5", "--memory", "64MiB"], "sleep 3"));
     }
+    assert_eq!(missing(&network, 1), [""; 0]);
     assert_eq!(network.json(&["node", "promote"])["tier"], 1);
+    assert_eq!(missing(&network, 2), ["counted", "earned", "age"]);
+    let shown = network.opengpu(&["node", "show"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("for T2") && shown.contains("4 of 4 (100 %)"), "{shown}");
     assert_eq!(network.opengpu(&["down"]).status.code(), Some(0));
-    up(&network, TEN_A_SECOND);
+    network.up_with(&["--core-hour", TEN_A_SECOND]);
     network.json(&["advance", "27d"]);
     for _ in 0..6 {
         network.bill(&["--max-cost", "60", "--memory", "64MiB"], "sleep 1.6");
@@ -129,21 +141,54 @@ fn a_node_earns_its_tiers_and_a_bonus_with_them() {
     assert_eq!(network.json(&["node", "show"])["tier"], 0);
 }
 
+/// As many results as one transaction settles.
+const A_HUNDRED: usize = 100;
+
 #[test]
-fn results_that_wait_are_settled_in_one_transaction() {
+fn a_hundred_results_that_wait_are_settled_in_one_transaction() {
     let Some(network) = Network::down() else { return };
-    let ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
-    let output = network.opengpu(&[&["up", "--settle-gather", "20s"], ports.as_slice()].concat());
-    assert!(output.status.success(), "{}", crate::network::words(&output));
-    let jobs: Vec<String> = (0..4)
-        .map(|_| network.detached(&["--memory", "64MiB"], "true"))
-        .collect();
-    for job in &jobs {
-        assert_adds_up(&network.result(job));
-    }
-    let log = wait_for("the batch in the node's log", || {
-        let log = std::fs::read_to_string(network.data("node.log")).unwrap();
-        log.contains("settled in one transaction").then_some(log)
+    // Nothing but the hundredth result ends the gathering.
+    network.up_with(&["--settle-gather", "1h"]);
+    let tiny = [
+        "--max-cost",
+        "0.05",
+        "--cpus",
+        "0.1",
+        "--memory",
+        "16MiB",
+        "--disk",
+        "1MiB",
+    ];
+    let jobs = in_parallel(vec![(); A_HUNDRED], |()| network.detached(&tiny, "true"));
+    let bills = in_parallel(jobs.clone(), |job| network.result(&job));
+    in_parallel(bills.iter().collect(), |bill| {
+        assert_adds_up(bill);
+        let receipt = bill["receipt"]["path"].as_str().unwrap();
+        // Without the chain, then against it.
+        for on in [[].as_slice(), &["--network", "local"]] {
+            let verified = network.opengpu(&[on, &["receipt", "verify", receipt]].concat());
+            assert!(verified.status.success(), "{}", crate::network::words(&verified));
+        }
     });
-    assert!(log.contains("results=4"), "{log}");
+
+    let paid: u128 = bills.iter().map(|bill| number(&bill["nodeShare"])).sum();
+    assert!(bills.iter().all(|bill| number(&bill["paid"]) > 0));
+    assert_eq!(network.node_credits("USDC"), paid, "every job is paid, none twice");
+    let settled = network.events(|event| matches!(event, ChainEvent::Settled { .. }));
+    let settled_jobs: BTreeSet<String> = settled.iter().map(|e| e.event.job().unwrap().to_string()).collect();
+    assert_eq!(settled_jobs, jobs.into_iter().collect());
+    assert_eq!(settled.len(), A_HUNDRED);
+    let transactions: BTreeSet<_> = settled.iter().map(|envelope| envelope.transaction).collect();
+    assert_eq!(transactions.len(), 1, "{transactions:?}");
+}
+
+/// Does the work with a few hands, as a script that submits many jobs would.
+fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let items = std::sync::Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap().next();
+    let hand = || std::iter::from_fn(next).map(&work).collect::<Vec<R>>();
+    std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..4).map(|_| scope.spawn(hand)).collect();
+        hands.into_iter().flat_map(|hand| hand.join().unwrap()).collect()
+    })
 }

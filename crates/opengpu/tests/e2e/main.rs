@@ -14,6 +14,7 @@ mod bad_input;
 mod budgets;
 mod crashes;
 mod economy;
+mod incentives;
 mod interrupts;
 mod lifecycle;
 mod network;

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use opengpu_chain::devnet::dev_key;
+use opengpu_chain::{ChainClient, ChainEvent, Envelope};
+use opengpu_core::U256;
+use opengpu_core::ids::NodeId;
 use opengpu_node::image::{PackedImage, pack_binary};
 use serde_json::Value;
 
@@ -43,9 +47,15 @@ impl Network {
 
     /// `opengpu up`: starts what is not running, the first time on free ports.
     pub(crate) fn restart(&self) {
-        let free_ports = ["up", "--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
+        self.up_with(&[]);
+    }
+
+    /// The same with options.
+    pub(crate) fn up_with(&self, options: &[&str]) {
+        let free_ports = ["--chain-port", "0", "--gateway-port", "0", "--node-port", "0"];
         let is_first = !self.data("processes").exists();
-        let output = self.opengpu(if is_first { &free_ports } else { &["up"] });
+        let ports = if is_first { free_ports.as_slice() } else { &[] };
+        let output = self.opengpu(&[&["up"], options, ports].concat());
         assert!(output.status.success(), "up: {}", words(&output));
     }
 
@@ -164,6 +174,36 @@ impl Network {
             .find(|row| row["token"] == token)
             .unwrap_or_else(|| panic!("{wallet}"));
         number(&row["credits"])
+    }
+
+    /// Asks the chain itself, with the key of one of its well-known accounts.
+    pub(crate) fn on_chain<T, F: Future<Output = T>>(&self, account: usize, ask: impl FnOnce(ChainClient) -> F) -> T {
+        let network = opengpu_chain::Network::load(&self.data("deployment.json")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let client = ChainClient::connect(&network, dev_key(account)).await.unwrap();
+            ask(client).await
+        })
+    }
+
+    /// The contracts' events so far that are meant.
+    pub(crate) fn events(&self, is_meant: impl Fn(&ChainEvent) -> bool) -> Vec<Envelope> {
+        let mut events = self.on_chain(0, async |chain| {
+            let head = chain.head().await.unwrap().number;
+            let from = chain.network().deployed_at_block;
+            chain.events_of(from, head, None).await.unwrap()
+        });
+        events.retain(|envelope| is_meant(&envelope.event));
+        events
+    }
+
+    /// Credits of the local node's payee in base units.
+    pub(crate) fn node_credits(&self, token: &str) -> u128 {
+        self.on_chain(0, async |chain| {
+            let node = chain.node(NodeId(U256::from(1))).await.unwrap();
+            let token = chain.network().token(token).unwrap().address;
+            chain.credits(node.payee, token).await.unwrap().0
+        })
     }
 
     /// Waits until the job's log, as `opengpu logs` shows it, has this text.

@@ -69,6 +69,7 @@ fn network() -> Network {
             open_token: Address::repeat_byte(7),
             tokens: Vec::new(),
             staking: None,
+            incentives: None,
             deployer: None,
         },
         deployed_at_block: 0,
