@@ -7,9 +7,9 @@ SHELL := /bin/bash
 OPENGPU := target/debug/opengpu
 TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
-# Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
+# Tests that need root, Docker, a registry or a browser say "SKIPPED:" where they cannot run; `make check` fails on one.
 
-.PHONY: help build demo test check generate fmt lint bench-gas invariants contracts-test rust-test clean
+.PHONY: help build demo test check generate fmt lint bench-gas invariants contracts-test badge-test rust-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -24,13 +24,18 @@ build: node_modules/.package-lock.json ## set up the machine and build the binar
 demo: build ## the main job: a paid job from order to verified receipt on a network of its own
 	$(OPENGPU) demo
 
-test: build contracts-test rust-test ## every test: contracts, Rust, end to end
+test: build contracts-test badge-test rust-test ## every test: contracts, Rust, end to end
 
 check: lint test ## what CI runs: generated files, formats, lints, dependencies, every test
 	tools/no-diff
 
 contracts-test: node_modules/.package-lock.json ## contracts: formats, warnings, unit, fuzz, invariants, gas snapshot
 	tools/contracts test
+
+badge-test: node_modules/.package-lock.json ## contracts: the picture of a node's NFT in a real browser
+	tools/setup test
+	$(FORGE) build src
+	tools/badge-test
 
 rust-test: build ## Rust: unit, integration and end-to-end tests
 	tools/setup test

@@ -38,20 +38,26 @@ library Badge {
         return string.concat("data:application/json;base64,", Base64.encode(json));
     }
 
-    /// @dev The badge itself.
+    /// @dev The badge itself: a chip in the tier's colour, and what is known of the node. 31 characters of the model fit; its spaces stay.
     function svgOf(Facts memory facts) internal pure returns (string memory) {
-        string memory colour = ["#64748b", "#b45309", "#6b7280", "#ca8a04", "#0ea5e9"][facts.tier];
+        string memory colour = ["#64748b", "#b45309", "#9ca3af", "#ca8a04", "#0ea5e9"][facts.tier];
         return string.concat(
-            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 320" font-family="monospace" fill="#e2e8f0">',
-            '<rect width="320" height="320" rx="24" fill="#0f172a"/><circle cx="160" cy="112" r="64" fill="none" stroke="',
+            '<svg xmlns="http://www.w3.org/2000/svg" width="320" height="320" viewBox="0 0 320 320" font-family="monospace" font-size="14"',
+            ' text-anchor="middle" fill="#94a3b8"><rect width="320" height="320" rx="24" fill="#0f172a"/><g stroke="',
             colour,
-            '" stroke-width="10"/><text x="160" y="128" font-size="48" text-anchor="middle">T',
+            '" stroke-width="6" stroke-linecap="round"><path d="M136 46v128m24-128v128m24-128v128M96 86h128M96 110h128M96 134h128"/>',
+            '<rect x="110" y="60" width="100" height="100" rx="12" fill="#0f172a"/></g>',
+            '<text x="160" y="126" font-size="46" font-weight="bold" fill="',
+            colour,
+            '">T',
             facts.tier.toString(),
-            '</text><text x="160" y="224" font-size="16" text-anchor="middle">',
+            '</text><text x="160" y="222" font-size="16" fill="#f1f5f9" xml:space="preserve">',
             _inXml(facts.gpuModel),
-            '</text><text x="160" y="252" font-size="14" text-anchor="middle">',
+            '</text><text x="160" y="250">jobs: ',
             facts.closed.toString(),
-            ' jobs</text><text x="160" y="288" font-size="14" text-anchor="middle">OpenGPU Node ',
+            ", succeeded: ",
+            facts.successes.toString(),
+            '</text><text x="160" y="290" font-size="12">OpenGPU Node ',
             facts.node.toString(),
             "</text></svg>"
         );

@@ -5,7 +5,7 @@ import {Vm} from "forge-std/Vm.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
-import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
+import {Ending, JobState, Progress, Terms} from "../../src/libraries/JobTerms.sol";
 import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Wallet} from "../Doubles.sol";
 import {Fixture} from "../Fixture.sol";
@@ -137,7 +137,7 @@ contract FieldNotesTest is Fixture {
         _assertState(JobState.Settled);
     }
 
-    /// @dev 16: unbond requests never expired elsewhere, and a slash named the wrong amount: here make-goods say what was asked and what was paid.
+    /// @dev Slash events elsewhere had the wrong amount: make-goods say what was asked and what was paid.
     function test_FieldNote16_TheMakeGoodEventNamesTheNodeAndTheAmountPaid() public {
         _match();
         vm.warp(block.timestamp + 300);
@@ -147,5 +147,57 @@ contract FieldNotesTest is Fixture {
         emit INodeRegistry.MadeGood(node, 900e18, 900e18, 1_000_000e18 - 900e18);
         vm.prank(stranger);
         cloud.resolveFault(jobId, terms, progress, _none());
+    }
+
+    /// @dev The slashed party was whoever called last elsewhere: here it is the node of the job's own terms, whoever calls.
+    function test_FieldNote16_TheNodeOfTheJobPaysWhoeverCallsLast() public {
+        _match();
+        vm.warp(block.timestamp + 300);
+        _report(_none());
+        (bytes32 id, Progress memory declared, Terms memory its) = (jobId, progress, terms);
+        Vm.Wallet memory otherOperator = vm.createWallet("other operator");
+        address otherOwner = makeAddr("other owner");
+        uint256 other = _register(otherOwner, otherOperator.addr);
+        vm.recordLogs();
+        _matchOn(_order(), other, otherOperator);
+        vm.warp(block.timestamp + WINDOW);
+        vm.prank(otherOwner);
+        cloud.resolveFault(id, its, declared, _none());
+        assertEq(registry.nodeOf(node).bond, 1_000_000e18 - 900e18);
+        assertEq(registry.nodeOf(other).bond, 1_000_000e18);
+        assertEq(registry.statsOf(node).fails, 1);
+        assertEq(registry.statsOf(other).fails, 0);
+        assertEq(cloud.credits(payer.addr, address(open)), 900e18);
+    }
+
+    /// @dev Slashed totals fell elsewhere: fails and what was made good only grow, and the bond falls by exactly what payers got.
+    function test_FieldNote16_WhatWasMadeGoodOnlyGrows() public {
+        uint256 last;
+        for (uint256 i = 1; i <= 4; ++i) {
+            _match();
+            vm.warp(block.timestamp + 300);
+            _report(_none());
+            vm.warp(block.timestamp + WINDOW);
+            _resolve(_none());
+            uint256 made = cloud.credits(payer.addr, address(open));
+            assertGt(made, last);
+            last = made;
+            assertEq(registry.nodeOf(node).bond, 1_000_000e18 - made);
+            assertEq(registry.statsOf(node).fails, i);
+            vm.warp(block.timestamp + 1 days);
+        }
+    }
+
+    /// @dev Unbond requests never expired elsewhere, so that a node could always leave at once: here one lapses after a week.
+    function test_FieldNote16_AnUnbondRequestLapses() public {
+        vm.startPrank(owner);
+        registry.requestUnbond(node, 1000e18);
+        vm.warp(block.timestamp + 28 days);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeRegistry_NoUnbondRequest.selector, node));
+        registry.withdrawUnbonded(node, owner);
+        registry.requestUnbond(node, 1000e18);
+        vm.warp(block.timestamp + 28 days - 1);
+        registry.withdrawUnbonded(node, owner);
+        assertEq(open.balanceOf(owner), 1000e18);
     }
 }

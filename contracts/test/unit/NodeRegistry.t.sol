@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {Ending} from "../../src/libraries/JobTerms.sol";
 import {IERC4907, INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
+import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
+import {Bid, Order} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
 
 /// @title Nodes: registration, roles, prices, bond, transfer: see NodeRegistry.tree
@@ -82,6 +84,32 @@ contract NodeRegistryTest is Fixture {
         assertEq(registry.userOf(node), stranger);
         vm.warp(block.timestamp + 1);
         assertEq(registry.userOf(node), address(0));
+    }
+
+    /// @dev ERC-4907: `expires` is the user's last second, at a match too.
+    function test_AUserOperatesUpToAndInItsLastSecond() public {
+        uint64 last = uint64(block.timestamp + 300);
+        vm.prank(owner);
+        registry.setUser(node, operator.addr, last);
+        vm.warp(last);
+        assertEq(registry.userOf(node), operator.addr);
+        assertEq(registry.nodeOf(node).operator, operator.addr);
+        _match();
+        assertEq(terms.operator, operator.addr);
+
+        Order memory o = _order();
+        Bid memory b = _bid(o, node);
+        bytes memory sig = _sign(operator, hashes.hashBid(b));
+        vm.warp(last + 1);
+        assertEq(registry.userOf(node), address(0));
+        assertEq(registry.nodeOf(node).operator, address(0));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, address(0)));
+        vm.prank(payer.addr);
+        cloud.matchOrder(o, "", b, sig);
+        // A job it has begun stays its own to the end.
+        vm.warp(last + 100);
+        _settle(_result(60_000, Ending.Completed));
+        assertEq(settlement.value, 60_000);
     }
 
     function test_PayeeZeroMeansTheOwner() public {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {IStaking} from "../../src/interfaces/IStaking.sol";
 import {Rates, TermsRates} from "../../src/libraries/JobTerms.sol";
@@ -319,6 +320,77 @@ contract StakingTest is StakingFixture {
         vm.warp(_endOf(alice));
         staking.expireStake(alice);
         assertEq(staking.getVotes(alice), 0);
+    }
+
+    /// @dev A signature to delegate, in Staking's own domain.
+    function _signDelegation(address verifier, address to, uint256 nonce, uint256 expiry) private view returns (uint8 v, bytes32 r, bytes32 s) {
+        bytes32 typehash = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+        bytes32 separator = keccak256(abi.encode(typehash, keccak256("OpenGPU Staking"), keccak256("1"), block.chainid, verifier));
+        bytes32 hash = keccak256(abi.encode(keccak256("Delegation(address delegatee,uint256 nonce,uint256 expiry)"), to, nonce, expiry));
+        return vm.sign(payer.privateKey, keccak256(abi.encodePacked(hex"1901", separator, hash)));
+    }
+
+    /// @dev Four times a thousand OPEN staked by the payer, whose key signs delegations.
+    function _stakeOfPayer() private {
+        open.transfer(payer.addr, K);
+        vm.prank(payer.addr);
+        open.approve(address(staking), K);
+        _stake(payer.addr, K, 365);
+    }
+
+    function test_DelegateBySigMovesTheVotesOfWhoSignedOnce() public {
+        _stakeOfPayer();
+        uint256 expiry = block.timestamp + 1 days;
+        (uint8 v, bytes32 r, bytes32 s) = _signDelegation(address(staking), bob, 0, expiry);
+        vm.expectEmit(address(staking));
+        emit IVotes.DelegateChanged(payer.addr, payer.addr, bob);
+        vm.prank(alice);
+        staking.delegateBySig(bob, 0, expiry, v, r, s);
+        assertEq(staking.delegates(payer.addr), bob);
+        assertEq(staking.getVotes(bob), 4 * K);
+        assertEq(staking.getVotes(payer.addr), 0);
+        assertEq(staking.delegates(alice), alice);
+
+        vm.prank(payer.addr);
+        staking.delegate(alice);
+        vm.expectRevert(abi.encodeWithSelector(Nonces.InvalidAccountNonce.selector, payer.addr, 1));
+        staking.delegateBySig(bob, 0, expiry, v, r, s);
+        (v, r, s) = _signDelegation(address(staking), address(0), 1, expiry);
+        staking.delegateBySig(address(0), 1, expiry, v, r, s); // to nobody is to oneself
+        assertEq(staking.delegates(payer.addr), payer.addr);
+        assertEq(staking.getVotes(payer.addr), 4 * K);
+    }
+
+    function test_RevertWhen_ASignatureToDelegateHasExpired() public {
+        _stakeOfPayer();
+        uint256 expiry = block.timestamp + 1 days;
+        (uint8 v, bytes32 r, bytes32 s) = _signDelegation(address(staking), bob, 0, expiry);
+        vm.warp(expiry + 1);
+        vm.expectRevert(abi.encodeWithSelector(IVotes.VotesExpiredSignature.selector, expiry));
+        staking.delegateBySig(bob, 0, expiry, v, r, s);
+        vm.warp(expiry);
+        staking.delegateBySig(bob, 0, expiry, v, r, s);
+        assertEq(staking.delegates(payer.addr), bob);
+    }
+
+    /// @dev A changed signature is somebody else's or nobody's: whoever it delegates for, it is not who signed.
+    function test_NoChangedSignatureDelegatesForWhoSigned() public {
+        _stakeOfPayer();
+        uint256 expiry = block.timestamp + 1 days;
+        (uint8 v, bytes32 r, bytes32 s) = _signDelegation(address(cloud), bob, 0, expiry);
+        try staking.delegateBySig(bob, 0, expiry, v, r, s) {} catch {}
+        (v, r, s) = _signDelegation(address(staking), bob, 0, expiry);
+        try staking.delegateBySig(alice, 0, expiry, v, r, s) {} catch {}
+        try staking.delegateBySig(bob, 0, expiry + 1, v, r, s) {} catch {}
+        for (uint256 bit = 0; bit < 256; ++bit) {
+            try staking.delegateBySig(bob, 0, expiry, v, r ^ bytes32(1 << bit), s) {} catch {}
+            try staking.delegateBySig(bob, 0, expiry, v, r, s ^ bytes32(1 << bit)) {} catch {}
+            if (bit < 8) try staking.delegateBySig(bob, 0, expiry, v ^ uint8(1 << bit), r, s) {} catch {}
+        }
+        assertEq(staking.delegates(payer.addr), payer.addr);
+        assertEq(staking.getVotes(bob), 0);
+        staking.delegateBySig(bob, 0, expiry, v, r, s);
+        assertEq(staking.getVotes(bob), 4 * K);
     }
 
     function test_VotesCountAtAPastSecond() public {
