@@ -16,12 +16,20 @@ contract Actors is Attacks {
         return TOKENS;
     }
 
+    function strangerAccount() external view returns (address) {
+        return stranger;
+    }
+
     function nodeCount() external pure returns (uint256) {
         return NODES;
     }
 
     function accountCount() external view returns (uint256) {
         return accounts.length;
+    }
+
+    function stakingAccountCount() external view returns (uint256) {
+        return stakingAccounts.length;
     }
 
     function openCount() external view returns (uint256) {
@@ -99,12 +107,15 @@ contract Actors is Attacks {
         while (openJobs.length != 0) {
             require(exitJob(openJobs[0]), "a job has no exit");
         }
-        _warpTo((clock / 1 weeks + 1) * 1 weeks);
+        // The revenue of the last week streams in the next one, after which every stake's end is past, and so are the credits of revenue.
+        _warpTo((clock / 1 weeks + 2) * 1 weeks);
+        for (uint256 i = 0; i < stakingAccounts.length; ++i) {
+            _warpTo(stakes[stakingAccounts[i]].end);
+        }
         for (uint256 t = 0; t < TOKENS; ++t) {
+            require(_call("exit", stranger, address(staking), abi.encodeCall(staking.roll, (tokens[t], 1000))), "roll");
             for (uint256 i = 0; i < weeksBooked.length; ++i) {
-                bytes memory data = abi.encodeCall(cloud.pullStakersRevenue, (weeksBooked[i], tokens[t]));
-                require(_call("exit", address(staking), address(cloud), data), "stakers");
-                data = abi.encodeCall(cloud.pullTreasuryRevenue, (weeksBooked[i], tokens[t]));
+                bytes memory data = abi.encodeCall(cloud.pullTreasuryRevenue, (weeksBooked[i], tokens[t]));
                 require(_call("exit", stranger, address(cloud), data), "treasury");
             }
             for (uint256 i = 0; i < accounts.length; ++i) {
@@ -115,6 +126,18 @@ contract Actors is Attacks {
             }
         }
         _unbondAll();
+        _unstakeAll();
+    }
+
+    /// @dev In two calls each: all rewards of all tokens, all that is staked.
+    function _unstakeAll() private {
+        for (uint256 i = 0; i < stakingAccounts.length; ++i) {
+            require(_claim(stakingAccounts[i], false), "claim");
+            uint256 amount = stakes[stakingAccounts[i]].amount;
+            if (amount == 0) continue;
+            bytes memory data = abi.encodeCall(staking.unstake, (uint128(amount), stakingAccounts[i]));
+            require(_call("exit", stakingAccounts[i], address(staking), data), "unstake");
+        }
     }
 
     function _unbondAll() private {

@@ -5,11 +5,11 @@ import {Vm} from "forge-std/Vm.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Progress, Terms} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
-import {JobHandlers} from "./JobHandlers.sol";
+import {IncentiveHandlers} from "./IncentiveHandlers.sol";
 import {Answer, OddToken} from "./Odd.sol";
 
 /// @title What must never get through, tried from every state the honest actors reach
-abstract contract Attacks is JobHandlers {
+abstract contract Attacks is IncentiveHandlers {
     uint256 private constant NOBODY = type(uint256).max;
     uint256 private constant ANY_OPEN = 0x3e; // every state that is neither none nor closed
 
@@ -59,6 +59,7 @@ abstract contract Attacks is JobHandlers {
         } else {
             uint256 limit = _limitMillis(job.terms);
             Result memory r = _result(job, limit, job.top.egressBytes, seed);
+            if (_spares(job, seed)) return;
             r.outcome = 4;
             if (_value(job.terms, limit, r.egressBytes) < job.progress.value) return;
             _signed(job, limit, r.egressBytes);
@@ -144,6 +145,8 @@ abstract contract Attacks is JobHandlers {
         _refused(rule, stranger, c, abi.encodeCall(cloud.setListing, (token, 1, 1)));
         _refused(rule, stranger, c, abi.encodeCall(cloud.setFees, (0, 0)));
         _refused(rule, stranger, c, abi.encodeCall(cloud.pullStakersRevenue, (0, token)));
+        _refused(rule, stranger, c, abi.encodeCall(cloud.setPayerTier, (stranger, 4, uint40(clock + 1 weeks))));
+        _refused(rule, stranger, address(staking), abi.encodeWithSignature("payOut(address,address,address)", stakingAccounts[0], token, stranger));
         if (budgetCount != 0) {
             uint256 id = 1 + _at(seed, 2) % budgetCount;
             _refused(rule, stranger, c, abi.encodeCall(cloud.revokeBudget, (id)));

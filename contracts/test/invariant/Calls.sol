@@ -2,10 +2,10 @@
 pragma solidity 0.8.37;
 
 import {Bid, Extend, Result, Voucher} from "../../src/libraries/Messages.sol";
-import {Handlers} from "./Handlers.sol";
+import {StakerHandlers} from "./StakerHandlers.sol";
 
 /// @title Calldata of the calls about a job, with the terms and progress of the books
-abstract contract Calls is Handlers {
+abstract contract Calls is StakerHandlers {
     function _collect(Job storage job, Voucher memory v, address who) internal view returns (bytes memory) {
         return abi.encodeCall(cloud.collect, (job.terms, job.progress, v, _opSig(job, v, who), _payerSig(job, v, who)));
     }

@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {Vm} from "forge-std/Vm.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Progress, Settlement, Terms} from "../../src/libraries/JobTerms.sol";
 import {Result, Voucher} from "../../src/libraries/Messages.sol";
-import {World} from "./World.sol";
+import {TierBooks} from "./TierBooks.sol";
 
 /// @title The books, kept from events alone as an indexer would, and the rules that are checked at each step
-abstract contract Following is World {
+abstract contract Following is TierBooks {
+    bytes32 internal skips; // hash of the elements that batches skipped
+
     function _follow() internal override {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].emitter == address(registry)) {
                 _followNode(logs[i]);
+            } else if (logs[i].emitter == address(staking)) {
+                _followStaking(logs[i]);
             } else if (logs[i].emitter == address(cloud)) {
+                if (logs[i].topics[0] == IJobEvents.Skipped.selector) {
+                    skips = keccak256(abi.encode(skips, logs[i].topics[1], keccak256(abi.decode(logs[i].data, (bytes)))));
+                    continue;
+                }
                 uint256 index = logs[i].topics.length > 1 ? indexOf[logs[i].topics[1]] : 0;
                 if (index == 0) _followWallet(logs[i]);
                 else _followJob(jobs[index - 1], logs[i]);
@@ -57,6 +66,12 @@ abstract contract Following is World {
             (, uint128 amount,) = abi.decode(log.data, (address, uint128, uint128));
             bondChanges[node].push(BondChange(block.timestamp, bondInBooks[node], 0));
             bondInBooks[node] -= amount;
+            nodeTierInBooks[node] = 0;
+        } else if (topic == IERC721.Transfer.selector) {
+            nodeTierInBooks[uint256(log.topics[3])] = 0;
+        } else if (topic == INodeRegistry.ListPriceSet.selector) {
+            (uint64 old, uint64 listPrice,) = abi.decode(log.data, (uint64, uint64, uint64));
+            if (listPrice > old && !_carries(node, _unitsOf(nodeTierInBooks[node]))) nodeTierInBooks[node] = 0;
         } else if (topic == INodeRegistry.MadeGood.selector) {
             (uint256 asked, uint256 amount,) = abi.decode(log.data, (uint256, uint256, uint128));
             _rule(amount <= asked && amount <= bondInBooks[node], "makeGoodWithinAskedAndBond");
@@ -159,6 +174,7 @@ abstract contract Following is World {
         delete job.top;
         delete job.declared;
         job.stakersPart = 0;
+        job.treasuryPart = 0;
         job.payments = 0;
         job.highest = 0;
         job.signedEgress = 0;
@@ -200,8 +216,10 @@ abstract contract Following is World {
         lockedInBooks[job.terms.token] -= paidMore;
         creditsInBooks[job.terms.payee][job.terms.token] += node;
         _noteRevenue(job.terms.token, stakers, treasury);
+        _bookStakersRevenue(job.terms.token, stakers);
         ++job.payments;
         job.stakersPart += stakers;
+        job.treasuryPart += treasury;
         uint256 due = uint256(job.progress.value) * _bps(job.terms, 0) / 10_000;
         _rule(job.stakersPart <= due && job.stakersPart + job.payments - 1 >= due, "stakersGetTheirShare");
         uint256 highest = job.highest < job.terms.escrow ? job.highest : job.terms.escrow;
@@ -231,6 +249,8 @@ abstract contract Following is World {
         job.progress.value = s.value;
         if (isLate) _rule(s.rating <= 5, "statesMoveAlongTheTable");
         else --openOn[job.terms.node];
+        // A node's fault that is said first costs its tier.
+        if (!isLate && (s.ending == Ending.HardwareFault || s.ending == Ending.Unanswered)) nodeTierInBooks[job.terms.node] = 0;
         _parts(job, paidMore, s.nodePart, s.stakersPart, s.treasuryPart);
         _count(string.concat("ended: ", _endingName(s.ending)));
     }

@@ -13,16 +13,18 @@ import {OddToken} from "./Odd.sol";
 abstract contract Handlers is Following {
     /// @dev Time goes on a little before every step, sometimes a lot.
     modifier step(uint256 seed) {
+        if (trail == 0) isLonely = uint256(keccak256(abi.encode(seed, "lonely"))) & 1 == 0;
+        trail = keccak256(abi.encode(trail, msg.sig, seed));
         _tick(uint256(keccak256(abi.encode(seed, "time"))));
         _;
     }
 
     function _tick(uint256 chance) private {
-        uint256 kind = chance % 200;
+        uint256 kind = chance % 1000;
         chance >>= 16;
-        if (kind < 150) clock += chance % 60;
-        else if (kind < 190) clock += chance % 15 minutes;
-        else if (kind < 199) clock += chance % 2 hours;
+        if (kind < 750) clock += chance % 60;
+        else if (kind < 950) clock += chance % 15 minutes;
+        else if (kind < 999) clock += chance % 1 hours;
         else clock += chance % 3 days;
         vm.warp(clock);
     }
@@ -86,6 +88,8 @@ abstract contract Handlers is Following {
         donated[token] += amount;
         _give(address(registry), address(open), 1);
         donatedToRegistry += 1;
+        _give(address(staking), token, amount);
+        donatedToStaking[token] += amount;
         _count("donate");
     }
 
@@ -147,20 +151,20 @@ abstract contract Handlers is Following {
     function pullRevenue(uint256 seed) external step(seed) {
         if (weeksBooked.length == 0) return;
         uint256 week = weeksBooked[weeksBooked.length - 1 - _at(seed, 0) % (weeksBooked.length < 4 ? weeksBooked.length : 4)];
-        if (week >= clock / 1 weeks) _warpTo((week + 1) * 1 weeks);
+        if (week >= clock / 1 weeks) {
+            if (seed & 3 != 0) return;
+            _warpTo((week + 1) * 1 weeks + _at(seed, 2) % 1 days);
+        }
         address token = tokens[_at(seed, 1) % TOKENS];
-        _call("pullStakersRevenue", address(staking), address(cloud), abi.encodeCall(cloud.pullStakersRevenue, (week, token)));
+        _call("roll", stranger, address(staking), abi.encodeCall(staking.roll, (token, 1 + _at(seed, 3) % 4)));
         _call("pullTreasuryRevenue", stranger, address(cloud), abi.encodeCall(cloud.pullTreasuryRevenue, (week, token)));
     }
 
-    /// @dev Governance changes what matters to new matches only; stakers come and go.
+    /// @dev Governance changes what matters to new matches only.
     function govern(uint256 seed) external step(seed) {
         if (seed & 3 == 0) {
             uint16 stakers = uint16(_at(seed, 0) % 1501);
             _call("setFees", governance, address(cloud), abi.encodeCall(cloud.setFees, (stakers, uint16(_at(seed, 1) % 501))));
-        } else if (seed & 3 == 1) {
-            staking.set(cloud, payers[_at(seed, 0) % PAYERS], uint8(_at(seed, 1) % 5));
-            _count("setTier");
         } else {
             uint256 t = _at(seed, 0) % TOKENS;
             uint96 rate = t == 1 ? (seed & 4 == 0 ? 1e9 : 5e8) : (seed & 4 == 0 ? 1e24 : 9e23);
@@ -172,7 +176,8 @@ abstract contract Handlers is Following {
     // --------------------------------------------------------------------------------------------------------------------------- registry
 
     function bond(uint256 seed) external step(seed) {
-        _bond(1 + _at(seed, 0) % NODES, uint128(1 + _at(seed, 1) % 1000e18));
+        uint256 node = 1 + _at(seed, 0) % NODES;
+        _bond(node, uint128(1 + _at(seed, 1) % (_isReliable(node) ? 2_000_000e18 : 1000e18)));
     }
 
     function unbond(uint256 seed) external step(seed) {
@@ -192,11 +197,24 @@ abstract contract Handlers is Following {
 
     function setListPrice(uint256 seed) external step(seed) {
         uint256 node = 1 + _at(seed, 0) % NODES;
-        uint64 price = uint64(_at(seed, 1) % 20e6);
+        // A reliable node's bond mostly carries its tier at the new price.
+        uint64 price = uint64(_at(seed, 1) % (_isReliable(node) && _at(seed, 2) % 4 != 0 ? 10e6 : 20e6));
         if (seed & 15 == 0) price = 0;
         uint64 old = registry.nodeOf(node).listPrice;
         _call("setListPrice", registry.ownerOf(node), address(registry), abi.encodeCall(registry.setListPrice, (node, price)));
         _rule(registry.nodeOf(node).listPrice <= old, "raisingAListPriceTakesADay");
+    }
+
+    /// @dev Anyone promotes a node, exactly when the table says that it has earned more than it has.
+    function promote(uint256 seed) external step(seed) {
+        uint256 node = 1 + _at(seed, 0) % NODES;
+        if (seed & 7 != 0) node = NODES - _at(seed, 0) % 2;
+        uint256 earned = tierByTheTable(node);
+        bool isAllowed = earned > nodeTierInBooks[node];
+        string memory name = isAllowed ? string.concat("promote to T", vm.toString(earned)) : "promote: not earned";
+        bool isOk = _call(name, stranger, address(registry), abi.encodeCall(registry.promote, (node)));
+        _rule(isOk == isAllowed && registry.earnedTierOf(node) == earned, "promotedAsTheTableSays");
+        if (isOk) nodeTierInBooks[node] = earned;
     }
 
     function configureNode(uint256 seed) external step(seed) {
@@ -218,6 +236,7 @@ abstract contract Handlers is Following {
     function transferNode(uint256 seed) external step(seed) {
         uint256 node = 1 + _at(seed, 0) % NODES;
         if (openOn[node] != 0 && seed & 3 != 0) return;
+        if (_isReliable(node) && _at(seed, 2) % 8 != 0) return; // a record begins anew
         INodeRegistry.Node memory n = registry.nodeOf(node);
         address to = owners[_at(seed, 1) % owners.length];
         bool isOk = _call(

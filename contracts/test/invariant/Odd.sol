@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-/// @title Tokens, wallets and a staking contract that do not behave like the ones people test with
+/// @title Tokens and wallets that do not behave like the ones people test with
 
 /// @notice How a token is odd.
 enum Odd {
@@ -153,12 +152,5 @@ contract Wallet {
         if (a == Answer.No) return 0xffffffff;
         (address by, ECDSA.RecoverError error,) = ECDSA.tryRecover(digest, signature);
         return error == ECDSA.RecoverError.NoError && by == key ? bytes4(0x1626ba7e) : bytes4(0xffffffff);
-    }
-}
-
-/// @notice What the market hears from a staking contract, settable.
-contract Tiers {
-    function set(ICloudWallet cloud, address account, uint8 tier) external {
-        cloud.setPayerTier(account, tier, type(uint40).max);
     }
 }

@@ -5,10 +5,12 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Test} from "forge-std/Test.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {ICloudverse} from "../../src/interfaces/ICloudverse.sol";
+import {IIncentives} from "../../src/interfaces/IIncentives.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
+import {IStaking} from "../../src/interfaces/IStaking.sol";
 import {Ending, JobState, Limits, Progress, Rates, Terms} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Messages, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
-import {Answer, Odd, OddToken, Reenterer, Tiers, Wallet} from "./Odd.sol";
+import {Answer, Odd, OddToken, Reenterer, Wallet} from "./Odd.sol";
 
 /// @title The network the actors act in, and the books kept beside it
 /// @notice Contracts, tokens and accounts; signing; the ghost state every handler writes and every invariant compares with the chain.
@@ -33,7 +35,8 @@ abstract contract World is Test {
         uint256 refunded;
         uint256 addedSeconds; // by extensions
         uint256 usedMillis; // by ended attempts
-        uint256 stakersPart; // of the current attempt, as are the next three
+        uint256 stakersPart; // of the current attempt, as are the next four
+        uint256 treasuryPart;
         uint256 payments;
         uint256 highest; // value of the highest usage both sides signed, before the escrow's limit
         uint256 signedEgress; // the most egress both sides signed
@@ -64,7 +67,8 @@ abstract contract World is Test {
     OddToken internal feeToken;
     OddToken internal falseToken;
     Reenterer public reenterer;
-    Tiers internal staking;
+    IStaking public staking;
+    IIncentives public incentives;
     address internal governance = makeAddr("governance");
     address internal stranger = makeAddr("stranger");
     address[] internal payers;
@@ -72,12 +76,15 @@ abstract contract World is Test {
     address[] internal owners;
     address[] internal operators;
     address[] internal budgetKeys;
+    address[] public stakingAccounts; // the payers among them
     Wallet internal contractPayer; // payers[2]
     Wallet internal oddPayer;
     address[] public accounts; // all that can have credits
     mapping(address account => uint256) internal keyOf;
 
     uint256 public clock; // kept here because a fuzzer's block may forget a warp
+    bytes32 public trail; // hash of every step of this run: the same when a run is replayed, and only then
+    bool internal isLonely; // whether in this run few stake, so that revenue often streams to nobody
     uint256 internal salt;
     Job[] internal jobs;
     uint256[] internal openJobs;
@@ -101,6 +108,8 @@ abstract contract World is Test {
     mapping(uint256 node => BondChange[]) internal bondChanges;
     uint256 public madeGoodTotal;
     uint256 public donatedToRegistry;
+    mapping(address token => uint256) public donatedToStaking;
+    uint256 public incentivesFunded;
 
     string[] internal names;
     mapping(string name => uint256) public successes;
@@ -120,8 +129,9 @@ abstract contract World is Test {
         for (uint256 i = 0; i < NODES; ++i) {
             uint256 node = _as(owners[i % owners.length]).register(operators[i], keccak256("hardware"), "RTX 4090");
             _as(owners[i % owners.length]).setListPrice(node, 10e6);
-            if (i != 0) _bond(node, uint128((10 ** i) * 1e18)); // the first has none
+            if (i != 0) _bond(node, uint128(_isReliable(node) ? 6_000_000e18 : (10 ** i) * 1e18)); // the first has none
         }
+        _startStakingBooks();
         for (uint256 i = 0; i < PAYERS; ++i) {
             for (uint256 t = 0; t < TOKENS; ++t) {
                 _deposit(payers[i], payers[i], tokens[t], t == 1 ? 1_000_000e18 : 1000e6);
@@ -140,14 +150,17 @@ abstract contract World is Test {
         tokens.push(address(new OddToken(Odd.Hook)));
         feeToken = new OddToken(Odd.Fee);
         falseToken = new OddToken(Odd.False);
-        staking = new Tiers();
-        address disputes = address(new Tiers());
         address registryAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
-        bytes memory wiring = abi.encode(open, registryAt, governance, staking, disputes, WINDOW);
+        address stakingAt = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 3);
+        bytes memory wiring = abi.encode(open, registryAt, governance, stakingAt, makeAddr("disputes"), WINDOW);
         address recovery = vm.deployCode("JobRecovery.sol:JobRecovery", wiring);
         cloud = ICloudverse(vm.deployCode("Cloudverse.sol:Cloudverse", abi.encodePacked(wiring, abi.encode(recovery))));
         registry = INodeRegistry(vm.deployCode("NodeRegistry.sol:NodeRegistry", abi.encode(open, cloud, governance)));
-        require(address(registry) == registryAt, "registry address");
+        staking = IStaking(vm.deployCode("Staking.sol:Staking", abi.encode(open, cloud)));
+        incentives = IIncentives(vm.deployCode("Incentives.sol:Incentives", abi.encode(open, cloud, governance)));
+        incentivesFunded = 100e18;
+        require(open.transfer(address(incentives), incentivesFunded), "OPEN");
+        require(address(registry) == registryAt && address(staking) == stakingAt, "addresses");
         reenterer = new Reenterer(address(cloud));
         OddToken(tokens[4]).setHook(reenterer);
         OddToken(tokens[4]).mint(address(reenterer), 1e6); // to deposit in the middle of somebody's transfer
@@ -184,6 +197,12 @@ abstract contract World is Test {
         for (uint256 i = 0; i < 5; ++i) {
             budgetKeys.push(_person(string.concat("budget key", vm.toString(i))));
         }
+        for (uint256 i = 0; i < 3; ++i) {
+            stakingAccounts.push(_person(string.concat("staker", vm.toString(i))));
+        }
+        for (uint256 i = 0; i < PAYERS; ++i) {
+            stakingAccounts.push(payers[i]);
+        }
         accounts.push(governance);
         accounts.push(stranger);
         accounts.push(address(reenterer));
@@ -198,6 +217,11 @@ abstract contract World is Test {
         accounts.push(who);
     }
 
+    /// @dev Some nodes seldom fail, and have a bond to match: those get tiers.
+    function _isReliable(uint256 node) internal pure returns (bool) {
+        return node > NODES - 2;
+    }
+
     function _as(address who) internal returns (INodeRegistry) {
         vm.prank(who);
         return registry;
@@ -207,7 +231,10 @@ abstract contract World is Test {
 
     /// @dev Calls as somebody, counts how it went under a name and follows the events.
     function _call(string memory name, address who, address to, bytes memory data) internal returns (bool isOk) {
-        bytes memory answer;
+        (isOk,) = _callFor(name, who, to, data);
+    }
+
+    function _callFor(string memory name, address who, address to, bytes memory data) internal returns (bool isOk, bytes memory answer) {
         vm.recordLogs();
         vm.prank(who);
         (isOk, answer) = to.call(data);
@@ -247,6 +274,8 @@ abstract contract World is Test {
     }
 
     function _follow() internal virtual;
+
+    function _startStakingBooks() internal virtual;
 
     // ---------------------------------------------------------------------------------------------------------------------------- messages
 
