@@ -20,8 +20,10 @@ contract PricingSymbolic {
     /// @dev A step of usage never makes the numerator smaller, nor wraps it; so more usage never does, and a quotient rounded up follows its numerator.
     /// Quotients of two unknowns' product are beyond solvers at any useful width, so what is shown of them is the definition above.
     function check_MoreUsageNeverCostsLess(uint64 millis, uint64 bytesOut, uint128 perHour, uint128 perGiB) external pure {
-        assert((uint256(millis) + 1) * perHour >= uint256(millis) * perHour);
-        assert((uint256(bytesOut) + 1) * perGiB >= uint256(bytesOut) * perGiB);
+        unchecked {
+            assert((uint256(millis) + 1) * perHour >= uint256(millis) * perHour);
+            assert((uint256(bytesOut) + 1) * perGiB >= uint256(bytesOut) * perGiB);
+        }
     }
 
     /// @dev Stakers get exactly their share, and the four parts are the value, whatever the rates.
