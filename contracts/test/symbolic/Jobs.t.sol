@@ -2,8 +2,7 @@
 pragma solidity 0.8.37;
 
 import {JobRules} from "../../src/JobRules.sol";
-import {JobSteps} from "../../src/JobSteps.sol";
-import {Ending, JobState, Settlement, TermsLimits, TermsRates} from "../../src/libraries/JobTerms.sol";
+import {TermsLimits} from "../../src/libraries/JobTerms.sol";
 import {Pricing} from "../../src/libraries/Pricing.sol";
 
 /// @dev What of the test runner's interface is needed; all of forge-std takes long to compile.
@@ -11,9 +10,9 @@ interface Vm {
     function warp(uint256 time) external;
 }
 
-/// @title What usage counts for, and where the escrow of an attempt goes; at the full widths where nothing else is said
-/// @dev Runs the market's own steps on its own storage. Rates are the default ones where an attempt is paid.
-contract JobsSymbolic is JobSteps {
+/// @title What usage counts for, at the full widths
+/// @dev Runs the market's own rules.
+contract JobsSymbolic is JobRules {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
     uint256 private constant MATCHED_AT = 1_750_000_000;
@@ -27,7 +26,6 @@ contract JobsSymbolic is JobSteps {
         job.terms.payee = address(7);
         job.terms.token = address(8);
         job.terms.limits = TermsLimits.pack(MATCHED_AT, maxSeconds, 0, 0, 0, 1, 1);
-        job.terms.rates = TermsRates.pack(1e24, 1e9, 1200, 500, 100, 150);
     }
 
     /// @dev Never more than the time since the match, the attempt's limit or what is shown, and one of the three: so a later voucher, shown
@@ -51,22 +49,5 @@ contract JobsSymbolic is JobSteps {
         uint256 value = _valueOf(job, millis, egress);
         uint256 cost = Pricing.valueRoundedUp(millis, egress, perHour, perGiB);
         assert(value <= escrow && value == (cost < escrow ? cost : escrow));
-    }
-
-    /// @dev However little usage an ending shows, an attempt's value stays at what was collected; and all escrow goes to one of four. In 16 bits.
-    function check_EndingKeepsWhatWasCollectedAndPaysOutTheEscrow(uint16 escrow, uint16 collected, uint16 shown) external {
-        if (collected > escrow || shown > escrow) return;
-        Job memory job = _attempt(3600);
-        job.terms.escrow = escrow;
-        job.progress.value = collected;
-        uint256 paid = Pricing.paidOf(collected, job.terms.rates);
-        Settlement memory settlement = _settlementOf(Ending.Completed, shown, 0, 0);
-        _end(job, settlement, false);
-        assert(settlement.value == (shown < collected ? collected : shown) && settlement.value <= escrow);
-        assert(_jobs[job.id].state == JobState.Settled);
-        uint256 week = block.timestamp / 1 weeks;
-        uint256 out = _credits[address(7)][address(8)] + _revenue[week][address(8)].stakers + _revenue[week][address(8)].treasury;
-        assert(_credits[address(6)][address(8)] == settlement.refunded);
-        assert(paid + out + settlement.refunded == escrow);
     }
 }

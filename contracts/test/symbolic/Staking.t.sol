@@ -33,8 +33,8 @@ contract StakingSymbolic {
         open = new OpenToken(allocations);
         token = new OpenToken(allocations);
         staking = new Staking(address(open), address(this));
-        open.transfer(ALICE, 1e30);
-        open.transfer(BOB, 1e30);
+        open.transfer(ALICE, 1e27);
+        open.transfer(BOB, 1e27);
         vm.prank(ALICE);
         open.approve(address(staking), type(uint256).max);
         vm.prank(BOB);
