@@ -53,10 +53,15 @@ contract TiersSymbolic {
     }
 
     /// @dev More of what is good, or less of what is not, never costs a tier.
-    function check_BetterIsNeverLower(Record memory r, uint16 counted, uint32 usdMicros, uint16 ageSeconds, uint64 bond, uint16 fails, uint16 neutrals)
-        external
-        pure
-    {
+    function check_BetterIsNeverLower(
+        Record memory r,
+        uint16 counted,
+        uint32 usdMicros,
+        uint16 ageSeconds,
+        uint64 bond,
+        uint16 fails,
+        uint16 neutrals
+    ) external pure {
         Tiers.Standing memory standing = _standing(r);
         if (fails > standing.fails || neutrals > standing.neutrals) return;
         uint8 tier = Tiers.tierOf(standing);
