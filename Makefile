@@ -9,7 +9,7 @@ TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
 # Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
 
-.PHONY: help build demo test check generate fmt lint bench-gas invariants contracts-test rust-test clean
+.PHONY: help build demo test check generate fmt lint bench-gas invariants slither symbolic mutate contracts-test rust-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -29,7 +29,8 @@ test: build contracts-test rust-test ## every test: contracts, Rust, end to end
 check: lint test ## what CI runs: generated files, formats, lints, dependencies, every test
 	tools/no-diff
 
-contracts-test: node_modules/.package-lock.json ## contracts: formats, warnings, unit, fuzz, invariants, gas snapshot
+contracts-test: node_modules/.package-lock.json ## contracts: formats, warnings, unit, fuzz, invariants, static, symbolic, mutation, gas
+	tools/setup test
 	tools/contracts test
 
 rust-test: build ## Rust: unit, integration and end-to-end tests
@@ -46,6 +47,17 @@ bench-gas: node_modules/.package-lock.json ## gas of whole transactions beside g
 invariants: node_modules/.package-lock.json ## contracts: CALLS=n calls of every actor against every invariant
 	$(FORGE) build src
 	tools/invariants $(or $(CALLS),1000000)
+
+slither: node_modules/.package-lock.json ## contracts: static analysis
+	tools/setup test
+	tools/slither
+
+symbolic: node_modules/.package-lock.json ## contracts: symbolic checks
+	tools/setup test
+	tools/symbolic
+
+mutate: node_modules/.package-lock.json ## contracts: N=n changed places that tests must notice, drawn by SEED=text
+	tools/mutate $(or $(N),20) $(SEED)
 
 lint: build ## formats, clippy, dependency rules
 	cargo fmt --all --check
