@@ -9,7 +9,7 @@ TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
 # Tests that need root, Docker or a registry say "SKIPPED:" where they cannot run; `make check` fails on one.
 
-.PHONY: help build demo test check generate fmt lint bench-gas invariants slither symbolic mutate contracts-test rust-test clean
+.PHONY: help build demo test check generate fmt lint bench-gas invariants slither symbolic mutate coverage contracts-test rust-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -58,6 +58,9 @@ symbolic: node_modules/.package-lock.json ## contracts: symbolic checks
 
 mutate: node_modules/.package-lock.json ## contracts: N=n changed places that tests must notice, drawn by SEED=text
 	tools/mutate $(or $(N),20) $(SEED)
+
+coverage: node_modules/.package-lock.json ## contracts: branch coverage, at least 95 %
+	tools/coverage
 
 lint: build ## formats, clippy, dependency rules
 	cargo fmt --all --check
