@@ -13,9 +13,12 @@ contract PricingSymbolic {
     /// @dev Its definition at the full widths: the fraction rounded up. It has 64 + 128 + 30 bits at most and cannot wrap, so it
     /// never falls with more usage. Comparing two such quotients is beyond solvers; the fuzz tests do.
     function check_ValueIsTheFractionRoundedUp(uint64 millis, uint64 bytesOut, uint128 perHour, uint128 perGiB) external pure {
-        uint256 numerator = uint256(millis) * perHour * (1 << 30) + uint256(bytesOut) * perGiB * 3_600_000;
-        uint256 value = Pricing.valueRoundedUp(millis, bytesOut, perHour, perGiB);
-        assert(value == (numerator + DENOMINATOR - 1) / DENOMINATOR);
+        // Unchecked: solvers meet the check of a product as a quotient.
+        unchecked {
+            uint256 numerator = uint256(millis) * perHour * (1 << 30) + uint256(bytesOut) * perGiB * 3_600_000;
+            uint256 value = Pricing.valueRoundedUp(millis, bytesOut, perHour, perGiB);
+            assert(value == (numerator + DENOMINATOR - 1) / DENOMINATOR);
+        }
     }
 
     /// @dev Stakers get exactly their share, and the four parts are the value, whatever the rates.
