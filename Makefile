@@ -9,7 +9,7 @@ TRACER := target/path-tracer/debug/path-tracer
 FORGE := cd contracts && ../node_modules/.bin/forge
 # Tests that need root, Docker, a registry or a browser say "SKIPPED:" where they cannot run; `make check` fails on one.
 
-.PHONY: help build demo test check generate fmt lint bench-gas invariants contracts-test badge-test rust-test clean
+.PHONY: help build demo test check generate fmt lint bench-gas invariants slither symbolic mutate coverage contracts-test badge-test rust-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -29,7 +29,8 @@ test: build contracts-test badge-test rust-test ## every test: contracts, Rust, 
 check: lint test ## what CI runs: generated files, formats, lints, dependencies, every test
 	tools/no-diff
 
-contracts-test: node_modules/.package-lock.json ## contracts: formats, warnings, unit, fuzz, invariants, gas snapshot
+contracts-test: node_modules/.package-lock.json ## contracts: formats, warnings, unit, fuzz, invariants, static, symbolic, mutation, gas
+	tools/setup test
 	tools/contracts test
 
 badge-test: node_modules/.package-lock.json ## contracts: the picture of a node's NFT in a real browser
@@ -51,6 +52,20 @@ bench-gas: node_modules/.package-lock.json ## gas of whole transactions beside g
 invariants: node_modules/.package-lock.json ## contracts: CALLS=n calls of every actor against every invariant
 	$(FORGE) build src
 	tools/invariants $(or $(CALLS),1000000)
+
+slither: node_modules/.package-lock.json ## contracts: static analysis
+	tools/setup test
+	tools/slither
+
+symbolic: node_modules/.package-lock.json ## contracts: symbolic checks
+	tools/setup test
+	tools/symbolic
+
+mutate: node_modules/.package-lock.json ## contracts: N=n changed places that tests must notice, drawn by SEED=text
+	tools/mutate $(or $(N),20) $(SEED)
+
+coverage: node_modules/.package-lock.json ## contracts: branch coverage, at least 95 %
+	tools/coverage
 
 lint: build ## formats, clippy, dependency rules
 	cargo fmt --all --check

@@ -73,8 +73,8 @@ contract Incentives is IIncentives {
         // Effect
         _isReported[jobId] = true;
         Share storage share = _shares[week][terms.node][terms.payee];
-        share.usdMicros = (share.usdMicros + usdMicros).toUint128();
-        share.cap = (share.cap + cap).toUint128();
+        share.usdMicros = (usdMicros + share.usdMicros).toUint128();
+        share.cap = (cap + share.cap).toUint128();
         _totals[week] += usdMicros;
         emit Reported(jobId, week, terms.node, terms.payee, usdMicros, cap);
     }

@@ -102,7 +102,7 @@ contract Staking is Votes, ReentrancyGuardTransient, IStaking {
         weight += _weightOf(amount, end - block.timestamp);
 
         // Effect
-        position.amount = (position.amount + uint256(amount)).toUint104();
+        position.amount = (uint256(amount) + position.amount).toUint104();
         position.end = uint40(end);
         emit Staked(msg.sender, amount, position.amount, weight, end);
         _setWeight(msg.sender, position, weight);
