@@ -198,7 +198,7 @@ abstract contract Handlers is Following {
     function setListPrice(uint256 seed) external step(seed) {
         uint256 node = 1 + _at(seed, 0) % NODES;
         // A reliable node's bond mostly carries its tier at the new price.
-        uint64 price = uint64(_at(seed, 1) % (_isReliable(node) && _at(seed, 2) % 4 != 0 ? 10e6 : 20e6));
+        uint64 price = uint64(_at(seed, 1) % (_isReliable(node) && _at(seed, 2) % 2 != 0 ? 10e6 : 20e6));
         if (seed & 15 == 0) price = 0;
         uint64 old = registry.nodeOf(node).listPrice;
         _call("setListPrice", registry.ownerOf(node), address(registry), abi.encodeCall(registry.setListPrice, (node, price)));
@@ -208,7 +208,9 @@ abstract contract Handlers is Following {
     /// @dev Anyone promotes a node, exactly when the table says that it has earned more than it has.
     function promote(uint256 seed) external step(seed) {
         uint256 node = 1 + _at(seed, 0) % NODES;
-        if (seed & 7 != 0) node = NODES - _at(seed, 0) % 2;
+        for (uint256 n = 1; n <= NODES && seed & 7 != 0; ++n) {
+            if (tierByTheTable(n) > nodeTierInBooks[n]) node = n;
+        }
         uint256 earned = tierByTheTable(node);
         bool isAllowed = earned > nodeTierInBooks[node];
         string memory name = isAllowed ? string.concat("promote to T", vm.toString(earned)) : "promote: not earned";
@@ -236,7 +238,7 @@ abstract contract Handlers is Following {
     function transferNode(uint256 seed) external step(seed) {
         uint256 node = 1 + _at(seed, 0) % NODES;
         if (openOn[node] != 0 && seed & 3 != 0) return;
-        if (_isReliable(node) && _at(seed, 2) % 8 != 0) return; // a record begins anew
+        if (_isReliable(node) && _at(seed, 2) % 64 != 0) return; // a record begins anew
         INodeRegistry.Node memory n = registry.nodeOf(node);
         address to = owners[_at(seed, 1) % owners.length];
         bool isOk = _call(
