@@ -98,9 +98,9 @@ pub struct NodeOnChain {
 /// A node's record, which tiers are computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeRecord {
-    /// Attempts ever matched.
+    /// Attempts matched since the node changed hands.
     pub opened: u32,
-    /// Attempts ever closed.
+    /// Attempts closed since then.
     pub closed: u32,
     /// Ended well.
     pub successes: u32,
