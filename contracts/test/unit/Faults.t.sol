@@ -396,6 +396,21 @@ contract FaultsTest is Fixture {
         assertFalse(registry.nodeOf(node).isSuspended);
     }
 
+    function test_TheDayOfThreeFaultsEndsWithItsLastSecond() public {
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 i = 0; i < 2; ++i) {
+            _fault();
+            uint256 first = block.timestamp;
+            _fault();
+            // A fault takes the promised 300 seconds and the response window.
+            vm.warp(first + 24 hours - 300 - WINDOW - i);
+            _fault();
+            assertEq(block.timestamp, first + 24 hours - i);
+            assertEq(registry.nodeOf(node).isSuspended, i == 1);
+            assertTrue(vm.revertToState(snapshot));
+        }
+    }
+
     /// @dev "None" with numbers in the fields that nobody signed.
     function _unsignedNone() private view returns (Voucher memory v) {
         v = _voucher(0, 1000);
