@@ -400,12 +400,12 @@ contract FaultsTest is Fixture {
         uint256 snapshot = vm.snapshotState();
         for (uint256 i = 0; i < 2; ++i) {
             _fault();
-            uint256 first = block.timestamp;
+            uint256 first = vm.getBlockTimestamp();
             _fault();
             // A fault takes the promised 300 seconds and the response window.
             vm.warp(first + 24 hours - 300 - WINDOW - i);
             _fault();
-            assertEq(block.timestamp, first + 24 hours - i);
+            assertEq(vm.getBlockTimestamp(), first + 24 hours - i);
             assertEq(registry.nodeOf(node).isSuspended, i == 1);
             assertTrue(vm.revertToState(snapshot));
         }
