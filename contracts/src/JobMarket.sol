@@ -14,8 +14,8 @@ import {Pricing} from "./libraries/Pricing.sol";
 abstract contract JobMarket is JobSteps, IJobMarket {
     using JobSlots for JobSlot;
 
-    /// Most one element of a batch can use, both ERC-1271 checks (payer, then budget key) included. Each gets at least this much, so that none is skipped for want of gas: an
-    /// estimate would otherwise find the gas at which everything is.
+    /// Most one element of a batch can use, both ERC-1271 checks (payer, then budget key) included. Each gets at least this much, so that none is
+    /// skipped for want of gas: an estimate would otherwise find the gas at which everything is.
     uint256 private constant BATCH_ITEM_GAS = 700_000;
     /// Where the job's id stands in the arguments of {matchOrder} (the bid's, after 16 words of order and one offset).
     uint256 private constant MATCH_JOB_ID_AT = 17 * 32;

@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {JobRules} from "./JobRules.sol";
 import {JobSteps} from "./JobSteps.sol";
-import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IJobRecovery} from "./interfaces/IJobRecovery.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {Ending, JobHash, JobState, Limits, Progress, Rates, Settlement, Terms, TermsLimits, TermsRates} from "./libraries/JobTerms.sol";

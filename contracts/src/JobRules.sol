@@ -6,7 +6,7 @@ import {WalletRules} from "./WalletRules.sol";
 import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IJobEvents} from "./interfaces/IJobEvents.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
-import {Ending, JobHash, JobSlot, JobSlots, JobState, Limits, Progress, Rates, Terms, TermsLimits} from "./libraries/JobTerms.sol";
+import {Ending, JobHash, JobSlot, JobSlots, JobState, Limits, Progress, Terms, TermsLimits} from "./libraries/JobTerms.sol";
 import {Messages, Order, Result, Voucher} from "./libraries/Messages.sol";
 import {Pricing} from "./libraries/Pricing.sol";
 import {Signatures} from "./libraries/Signatures.sol";

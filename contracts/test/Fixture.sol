@@ -8,7 +8,7 @@ import {ICloudverse} from "../src/interfaces/ICloudverse.sol";
 import {IJobEvents} from "../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../src/interfaces/INodeRegistry.sol";
 import {Ending, JobState, Progress, Settlement, Terms} from "../src/libraries/JobTerms.sol";
-import {Bid, Extend, Order, Result, Voucher} from "../src/libraries/Messages.sol";
+import {Bid, Order, Result, Voucher} from "../src/libraries/Messages.sol";
 import {MessagesHarness} from "./vectors/MessagesHarness.sol";
 
 /// @notice A token anyone may mint.

@@ -4,10 +4,7 @@ pragma solidity 0.8.37;
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
-import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
-import {Bid, Extend, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Following} from "./Following.sol";
-import {OddToken} from "./Odd.sol";
 
 /// @title What honest actors do: payers, budget keys, nodes and their owners, governance, stakers, and time
 abstract contract Handlers is Following {

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
-import {Ending, JobState, Limits} from "../../src/libraries/JobTerms.sol";
+import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Calls} from "./Calls.sol";
 

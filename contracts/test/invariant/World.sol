@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Test} from "forge-std/Test.sol";
-import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {ICloudverse} from "../../src/interfaces/ICloudverse.sol";
 import {IIncentives} from "../../src/interfaces/IIncentives.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";

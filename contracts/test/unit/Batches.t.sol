@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Vm} from "forge-std/Vm.sol";
 import {ICloudverse} from "../../src/interfaces/ICloudverse.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, JobState, Progress, Terms} from "../../src/libraries/JobTerms.sol";

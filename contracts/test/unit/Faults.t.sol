@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Vm} from "forge-std/Vm.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, JobState, Progress} from "../../src/libraries/JobTerms.sol";
 import {Order, Voucher} from "../../src/libraries/Messages.sol";

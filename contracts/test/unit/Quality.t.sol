@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Vm} from "forge-std/Vm.sol";
 import {IIncentives} from "../../src/interfaces/IIncentives.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
-import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {IStaking} from "../../src/interfaces/IStaking.sol";
-import {Ending, JobState, Progress, Terms} from "../../src/libraries/JobTerms.sol";
+import {Ending, JobState, Progress} from "../../src/libraries/JobTerms.sol";
 import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Pricing} from "../../src/libraries/Pricing.sol";
 import {StakingFixture} from "../StakingFixture.sol";

@@ -2,8 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
-import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
-import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
+import {Bid, Order, Voucher} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
 
 /// @notice A contract wallet that takes its time: it burns gas, then says yes or no.

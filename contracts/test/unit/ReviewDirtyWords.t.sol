@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Vm} from "forge-std/Vm.sol";
-import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
+import {Ending} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
 

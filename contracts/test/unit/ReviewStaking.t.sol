@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {IStaking} from "../../src/interfaces/IStaking.sol";
 import {StakingFixture} from "../StakingFixture.sol";
 
 /// @notice A transfer costs what one of a stablecoin with deny lists does: about 40,000 gas more than a plain one.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Vm} from "forge-std/Vm.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, JobState} from "../../src/libraries/JobTerms.sol";
 import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";

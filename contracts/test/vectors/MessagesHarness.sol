@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {JobHash, Limits, Progress, Rates, Terms, TermsLimits, TermsRates} from "../../src/libraries/JobTerms.sol";
+import {JobHash, Progress, Rates, Terms} from "../../src/libraries/JobTerms.sol";
 import {Bid, Extend, Messages, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {Pricing} from "../../src/libraries/Pricing.sol";
 

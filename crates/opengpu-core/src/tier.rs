@@ -17,7 +17,7 @@ const MICROS_PER_USD: u64 = 1_000_000;
 /// What tiers are computed from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Standing {
-    /// Attempts ever closed.
+    /// Attempts closed since the node changed hands.
     pub closed: u32,
     /// Closed with success.
     pub successes: u32,
