@@ -111,16 +111,6 @@ contract DeployerTest is Test {
         assertEq(address(bytes20(made)), vm.computeCreate2Address(salt, keccak256(code), factory));
     }
 
-    /// @dev Every contract that goes on a chain fits there (EIP-170).
-    function test_EveryDeployedContractFits() public view {
-        string[5] memory deployed = ["Cloudverse", "Deployer", "NodeRegistry", "OpenToken", "TestStablecoin"];
-        for (uint256 i; i < deployed.length; ++i) {
-            bytes memory runtime = vm.getDeployedCode(string.concat(deployed[i], ".sol:", deployed[i]));
-            assertGt(runtime.length, 0);
-            assertLt(runtime.length, 24_576, deployed[i]);
-        }
-    }
-
     function _made(uint256 value) private pure returns (bytes memory) {
         return abi.encodePacked(type(Made).creationCode, abi.encode(value));
     }

@@ -108,8 +108,8 @@ contract FaultsTest is Fixture {
         Voucher memory shown = _voucher(1, 50_000);
         vm.warp(block.timestamp + 100);
         _report(shown);
-        uint256 reportedAt = block.timestamp;
-        vm.warp(block.timestamp + 10);
+        uint256 reportedAt = vm.getBlockTimestamp(); // IR takes block.timestamp for constant and would read it after the warp
+        vm.warp(reportedAt + 10);
         _answer(shown, stale);
         _assertState(JobState.Reported);
         assertEq(progress.reportedAt, reportedAt);

@@ -7,7 +7,7 @@ import {Ending, Progress, Terms} from "../../src/libraries/JobTerms.sol";
 import {Bid, Order, Result, Voucher} from "../../src/libraries/Messages.sol";
 import {StakingFixture} from "../StakingFixture.sol";
 
-/// @title Gas of whole transactions, with calldata
+/// @title Gas of whole transactions, with calldata, and size: what only the optimized contracts have
 /// @notice Isolated, so that each call is a transaction with cold access; storage is warm from earlier jobs of the same parties. `OPENGPU_WRITE_GAS=1`
 /// writes gas/gas.json; without it the tests fail when a figure rises by more than 1 %. `make bench-gas` prints it beside goals and peers.
 contract GasTest is StakingFixture {
@@ -60,6 +60,17 @@ contract GasTest is StakingFixture {
         _wallet();
         _stakes();
         if (isWriting) vm.writeFile(FILE, string.concat(rows, "\n}\n"));
+    }
+
+    /// @dev Every contract that goes on a chain fits there (EIP-170).
+    function test_EveryDeployedContractFits() public view {
+        string[8] memory deployed =
+            ["Cloudverse", "Deployer", "Incentives", "JobRecovery", "NodeRegistry", "OpenToken", "Staking", "TestStablecoin"];
+        for (uint256 i; i < deployed.length; ++i) {
+            bytes memory runtime = vm.getDeployedCode(string.concat(deployed[i], ".sol:", deployed[i]));
+            assertGt(runtime.length, 0);
+            assertLt(runtime.length, 24_576, deployed[i]);
+        }
     }
 
     /// @dev Match and settle of one job, sent by payer (or budget key) and operator.
