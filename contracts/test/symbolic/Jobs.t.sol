@@ -56,4 +56,25 @@ contract JobsSymbolic is JobRules {
         uint256 cost = Pricing.valueRoundedUp(millis, egress, perHour, perGiB);
         assert(value <= escrow && value == (cost < escrow ? cost : escrow));
     }
+
+    /// @dev A later voucher of the same attempt, shown later, and after extensions at that, never counts for less time.
+    function check_ALaterVoucherNeverCountsForLess(uint32 millis, uint16 more, uint16 elapsed, uint8 later, uint16 maxSeconds, uint8 extended)
+        external
+    {
+        vm.warp(MATCHED_AT + uint256(elapsed));
+        uint256 before = this.countedMillis(_terms(maxSeconds), millis);
+        vm.warp(MATCHED_AT + uint256(elapsed) + later);
+        assert(this.countedMillis(_terms(uint32(maxSeconds) + extended), uint256(millis) + more) >= before);
+    }
+
+    /// @dev And with more escrow it is never worth less. That more usage is not either follows from the cost: the least number that, times a denominator that
+    /// never changes, is no less than a sum of products of the usage (`PricingSymbolic`).
+    function check_MoreEscrowIsNeverWorthLess(uint64 millis, uint128 escrow, uint64 added) external view {
+        Terms memory terms = _terms(0);
+        (terms.computePerHour, terms.escrow) = (2_500_000, escrow);
+        uint256 before = this.valueOf(terms, millis, 0);
+        if (added > type(uint128).max - escrow) return;
+        terms.escrow = escrow + added;
+        assert(this.valueOf(terms, millis, 0) >= before);
+    }
 }

@@ -242,6 +242,7 @@ contract NodeRegistryTest is Fixture {
         registry.setUnbondingSeconds(7 days - 1);
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeRegistry_UnbondingOutOfRange.selector, 60 days + 1, 7 days, 60 days));
         registry.setUnbondingSeconds(60 days + 1);
+        registry.setUnbondingSeconds(60 days);
         registry.setUnbondingSeconds(7 days);
         vm.stopPrank();
         vm.prank(owner);
