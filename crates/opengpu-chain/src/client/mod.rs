@@ -72,11 +72,14 @@ impl ChainClient {
         client.check_chain().await?;
         let contracts = &network.contracts;
         let expected = [
-            ("Cloudverse", contracts.cloudverse),
-            ("NodeRegistry", contracts.node_registry),
-            ("OpenToken", contracts.open_token),
+            ("Cloudverse", Some(contracts.cloudverse)),
+            ("NodeRegistry", Some(contracts.node_registry)),
+            ("OpenToken", Some(contracts.open_token)),
+            ("Staking", contracts.staking),
+            ("Incentives", contracts.incentives),
         ];
         for (contract, address) in expected {
+            let Some(address) = address else { continue };
             if client
                 .provider()
                 .get_code_at(address)

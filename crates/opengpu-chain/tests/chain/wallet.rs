@@ -124,19 +124,23 @@ async fn a_network_file_of_another_chain_is_refused() {
         "{error:?}"
     );
 
-    let mut empty = world.network.clone();
-    empty.contracts.node_registry = Address::repeat_byte(7);
-    let error = ChainClient::connect(&empty, None).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ChainError::NoContract {
-                contract: "NodeRegistry",
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    let nowhere = Address::repeat_byte(7);
+    for missing in ["Cloudverse", "NodeRegistry", "OpenToken", "Staking", "Incentives"] {
+        let mut empty = world.network.clone();
+        let contracts = &mut empty.contracts;
+        match missing {
+            "Cloudverse" => contracts.cloudverse = nowhere,
+            "NodeRegistry" => contracts.node_registry = nowhere,
+            "OpenToken" => contracts.open_token = nowhere,
+            "Staking" => contracts.staking = Some(nowhere),
+            _ => contracts.incentives = Some(nowhere),
+        }
+        let error = ChainClient::connect(&empty, None).await.unwrap_err();
+        assert!(
+            matches!(error, ChainError::NoContract { contract, address } if contract == missing && address == nowhere),
+            "{missing}: {error:?}"
+        );
+    }
 
     let mut down = world.network.clone();
     down.rpc_url = "http://user:secret@127.0.0.1:1/path-with-key".to_owned();
