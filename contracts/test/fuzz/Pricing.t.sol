@@ -50,6 +50,16 @@ contract PricingFuzzTest is Test {
         assertApproxEqAbs(one.stakers + two.stakers, whole.stakers, 1);
     }
 
+    /// @dev docs/protocol.md, section 7.
+    function test_EveryTierHasItsDiscountAndBonus() public pure {
+        uint16[5] memory discounts = [uint16(0), 50, 100, 150, 250];
+        uint16[5] memory bonuses = [uint16(0), 0, 50, 150, 250];
+        for (uint256 tier = 0; tier < 5; ++tier) {
+            assertEq(Pricing.discountBpsOfTier(tier), discounts[tier]);
+            assertEq(Pricing.bonusBpsOfTier(tier), bonuses[tier]);
+        }
+    }
+
     function testFuzz_PaidNeverFallsWithTheValue(uint128 value, uint256 seed) public view {
         value = uint128(bound(value, 0, type(uint128).max - 1));
         Rates rates = _rates(seed);

@@ -70,6 +70,20 @@ contract FaultsTest is Fixture {
         cloud.reportFault(jobId, terms, progress, _none(), "", "");
     }
 
+    function test_RevertWhen_TheDeclaredVoucherIsNotOfThisJobOrNotTheOperators() public {
+        _match();
+        vm.warp(block.timestamp + 1000);
+        Voucher memory v = _voucher(1, 100_000);
+        bytes memory signature = _signVoucher(payer, v);
+        vm.startPrank(signer.addr);
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr));
+        cloud.reportFault(jobId, terms, progress, v, signature, "");
+        v.jobId = keccak256("another job");
+        signature = _signVoucher(operator, v);
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_WrongJob.selector, jobId, v.jobId, 1));
+        cloud.reportFault(jobId, terms, progress, v, signature, "");
+    }
+
     function test_RevertWhen_AReportComesAfterTheLastDeadline() public {
         _match();
         uint256 deadline = block.timestamp + 300 + 2 * 7200 + 1 days;
@@ -99,6 +113,26 @@ contract FaultsTest is Fixture {
         cloud.reportFault(jobId, terms, progress, v, operatorSig, "");
         vm.warp(reportableFrom);
         _report(v);
+    }
+
+    function test_RevertWhen_AnAnswerOrAContestIsNotSignedByBoth() public {
+        _match();
+        vm.warp(block.timestamp + 1000);
+        _report(_none());
+        Voucher memory v = _voucher(1, 1000);
+        bytes memory operatorSig = _signVoucher(operator, v);
+        bytes memory signerSig = _signVoucher(signer, v);
+        bytes memory notTheOperator = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr);
+        bytes memory notTheSigner = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr);
+        vm.startPrank(owner);
+        vm.expectRevert(notTheOperator);
+        cloud.answerFault(jobId, terms, progress, _none(), v, signerSig, signerSig);
+        vm.expectRevert(notTheSigner);
+        cloud.answerFault(jobId, terms, progress, _none(), v, operatorSig, operatorSig);
+        vm.expectRevert(notTheOperator);
+        cloud.contest(jobId, terms, progress, _none(), v, signerSig, signerSig);
+        vm.expectRevert(notTheSigner);
+        cloud.contest(jobId, terms, progress, _none(), v, operatorSig, operatorSig);
     }
 
     function test_AStaleVoucherReplacesTheDeclaredOneAndTheReportStands() public {

@@ -64,8 +64,7 @@ contract GasTest is StakingFixture {
 
     /// @dev Every contract that goes on a chain fits there (EIP-170).
     function test_EveryDeployedContractFits() public view {
-        string[8] memory deployed =
-            ["Cloudverse", "Deployer", "Incentives", "JobRecovery", "NodeRegistry", "OpenToken", "Staking", "TestStablecoin"];
+        string[8] memory deployed = ["Cloudverse", "Deployer", "Incentives", "JobRecovery", "NodeRegistry", "OpenToken", "Staking", "TestStablecoin"];
         for (uint256 i; i < deployed.length; ++i) {
             bytes memory runtime = vm.getDeployedCode(string.concat(deployed[i], ".sol:", deployed[i]));
             assertGt(runtime.length, 0);

@@ -101,6 +101,22 @@ contract IncentivesTest is Fixture {
         _report();
     }
 
+    function test_TheJobsOfAWeekAddUp() public {
+        _work(1_000_000);
+        _report();
+        _work(2_000_000);
+        _report();
+        _workOfOther(500_000);
+        _report();
+        (uint128 value, uint128 cap) = incentives.reportedOf(week, node, owner);
+        assertEq(value, 3e6);
+        assertEq(cap, 150e18); // 5 % of 3 USD at 0.001 USD an OPEN
+        (value, cap) = incentives.reportedOf(week, otherNode, otherOwner);
+        assertEq(value, 5e5);
+        assertEq(cap, 25e18);
+        assertEq(incentives.totalOf(week), 35e5);
+    }
+
     function test_PaysInProportionAndNeverMoreThanTheTreasuryKept() public {
         _work(3_000_000); // 3 USD; 5 % of it are 150 OPEN at 0.001 USD
         _report();
@@ -110,6 +126,9 @@ contract IncentivesTest is Fixture {
         (uint128 value, uint128 cap) = incentives.reportedOf(week, node, owner);
         assertEq(value, 3e6);
         assertEq(cap, 150e18);
+        vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_ReportingOpen.selector, week));
+        incentives.pay(week, node, owner);
+        vm.warp((week + 2) * 1 weeks - 1);
         vm.expectRevert(abi.encodeWithSelector(IIncentives.Incentives_ReportingOpen.selector, week));
         incentives.pay(week, node, owner);
         _afterReporting();

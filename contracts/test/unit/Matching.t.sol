@@ -519,6 +519,19 @@ contract MatchingTest is Fixture {
         _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
     }
 
+    function test_RevertWhen_TheKeyOfAnothersBudgetSignsForThePayer() public {
+        vm.prank(other.addr);
+        uint256 budget = cloud.openBudget(0, other.addr, address(usdc), 10e6, 10e6, uint40(block.timestamp + 1 days));
+        Order memory o = _order();
+        o.budget = budget;
+        Bid memory b = _bid(o, node);
+        bytes memory orderSig = _sign(other, hashes.hashOrder(o));
+        bytes memory bidSig = _sign(operator, hashes.hashBid(b));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
+        vm.prank(signer.addr);
+        cloud.matchOrder(o, orderSig, b, bidSig);
+    }
+
     // ------------------------------------------------------------------------------------------------------------------------------- helpers
 
     function _matchAs(address sender, Order memory o, bytes memory orderSig) private {

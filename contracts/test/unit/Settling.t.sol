@@ -409,6 +409,20 @@ contract SettlingTest is Fixture {
         assertEq(settlement.egressBytes, 0);
     }
 
+    function test_AResultWorthExactlyWhatWasCollectedNamesItsOwnEgress() public {
+        _match();
+        vm.warp(block.timestamp + 1000);
+        Voucher memory v = _voucher(1, 200_000);
+        (v.egressBytes, v.durableEgressBytes) = (100, 100); // a few bytes round up to one base unit
+        _collect(v);
+        assertEq(progress.value, 200_001);
+        Result memory r = _result(200_000, Ending.Completed);
+        r.egressBytes = 200;
+        _settle(r);
+        assertEq(settlement.value, 200_001);
+        assertEq(settlement.egressBytes, 200);
+    }
+
     function test_AnEndingThatPaysNoMoreThanWasCollectedLeavesTheEgressToCollected() public {
         _match();
         vm.warp(block.timestamp + 1000);
@@ -423,6 +437,28 @@ contract SettlingTest is Fixture {
         assertEq(settlement.value, 290_000);
         assertEq(settlement.billedMillis, 200_000);
         assertEq(settlement.egressBytes, 0);
+    }
+
+    function test_RevertWhen_TheVoucherOfASubmissionOrAnExpiryIsNotSignedByBoth() public {
+        _match();
+        vm.warp(block.timestamp + 1000);
+        Voucher memory v = _voucher(1, 1000);
+        Result memory r = _result(1000, Ending.Completed);
+        bytes memory operatorSig = _signVoucher(operator, v);
+        bytes memory signerSig = _signVoucher(signer, v);
+        bytes memory notTheOperator = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr);
+        bytes memory notTheSigner = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr);
+        vm.prank(owner);
+        vm.expectRevert(notTheOperator);
+        cloud.submit(terms, progress, r, v, signerSig, signerSig);
+        vm.prank(owner);
+        vm.expectRevert(notTheSigner);
+        cloud.submit(terms, progress, r, v, operatorSig, operatorSig);
+        vm.warp(_lastDeadline());
+        vm.expectRevert(notTheOperator);
+        cloud.expire(jobId, terms, progress, v, signerSig, signerSig);
+        vm.expectRevert(notTheSigner);
+        cloud.expire(jobId, terms, progress, v, operatorSig, operatorSig);
     }
 
     function test_RevertWhen_ExpireComesTooEarly() public {

@@ -101,6 +101,18 @@ contract TiersTest is Fixture {
         assertEq(registry.tierOf(node), 0);
     }
 
+    /// @dev Only a raise asks whether the bond still carries the tier: a price said again does not.
+    function test_AListPriceSaidAgainTakesNoTier() public {
+        _toT1();
+        uint96 halfRate = cloud.listingOf(address(open)).usdRate / 2;
+        vm.prank(governance);
+        cloud.setListing(address(open), halfRate, 0);
+        assertEq(registry.earnedTierOf(node), 0); // OPEN is worth half: the bond no longer carries it
+        vm.prank(owner);
+        registry.setListPrice(node, 10e6);
+        assertEq(registry.tierOf(node), 1);
+    }
+
     /// @dev A node that bills egress alone needs no list price; its first one counts at once and is a raise all the same.
     function test_AFirstPriceTheBondDoesNotCarryTakesTheTier() public {
         vm.prank(owner);
