@@ -35,6 +35,21 @@ contract ConstructorsTest is Test {
         _assertRefused("Staking.sol:Staking", abi.encode(A, address(0)), "Staking_ZeroAddress()");
     }
 
+    /// @dev A local network may answer faults within seconds; a chain with money on it leaves a minute at least.
+    function test_TheResponseWindowIsWithinItsRange() public {
+        string memory outOfRange = "JobMarket_OutOfRange(bytes32,uint256,uint256,uint256)";
+        string memory recovery = "JobRecovery.sol:JobRecovery";
+        uint256[2] memory chains = [uint256(31_337), 1];
+        uint256[2] memory shortest = [uint256(15), 60];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.chainId(chains[i]);
+            _assertRefused(recovery, abi.encode(A, A, A, A, A, shortest[i] - 1), outOfRange);
+            _assertRefused(recovery, abi.encode(A, A, A, A, A, 3601), outOfRange);
+            vm.deployCode(recovery, abi.encode(A, A, A, A, A, shortest[i]));
+            vm.deployCode(recovery, abi.encode(A, A, A, A, A, 3600));
+        }
+    }
+
     function test_RevertWhen_TheTestStablecoinIsNotOnALocalNetwork() public {
         vm.chainId(1);
         _assertRefused("TestStablecoin.sol:TestStablecoin", "", "TestStablecoin_NotALocalNetwork(uint256)");

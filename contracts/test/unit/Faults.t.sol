@@ -369,7 +369,7 @@ contract FaultsTest is Fixture {
             total += makeGood;
         }
         assertEq(total, 1200e18);
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + 1 days - 300 - WINDOW); // resolved a day after the last, to the second
         _matchOn(_order(), small, operator);
         vm.warp(block.timestamp + 300);
         _report(_none());

@@ -138,6 +138,16 @@ contract MatchingTest is Fixture {
         _matchReverts(payer.addr, o, b, abi.encodeWithSelector(IJobEvents.JobMarket_Expired.selector, block.timestamp));
     }
 
+    function test_ABidMayTakeAllThatTheOrderAllows() public {
+        Order memory o = _order();
+        Bid memory b = _bid(o, node);
+        (b.egressPerGiB, b.readyWithinSeconds) = (1e6, 600);
+        bytes memory sig = _sign(operator, hashes.hashBid(b));
+        vm.prank(payer.addr);
+        jobId = cloud.matchOrder(o, "", b, sig);
+        _assertState(JobState.Matched);
+    }
+
     function test_RevertWhen_TheBidIsAboveACeiling() public {
         Order memory o = _order();
         Bid memory b = _bid(o, node);
@@ -517,6 +527,14 @@ contract MatchingTest is Fixture {
         _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
         o.claimable = true;
         _matchReverts(stranger, o, _bid(o, node), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
+    }
+
+    function test_RevertWhen_ABudgetIsOfAnotherToken() public {
+        Order memory o = _order();
+        o.budget = _budget(0, payer.addr, budgetKey.addr, 10e6, 5e6);
+        o.token = address(open);
+        bytes memory err = abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetMismatch.selector, o.budget, payer.addr, address(open));
+        _matchReverts(budgetKey.addr, o, _bid(o, node), err);
     }
 
     function test_RevertWhen_TheKeyOfAnothersBudgetSignsForThePayer() public {
