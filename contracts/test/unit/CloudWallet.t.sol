@@ -127,6 +127,13 @@ contract CloudWalletTest is Fixture {
         token.arm(cloud, abi.encodeCall(cloud.withdraw, (address(token), 1, address(1))));
         cloud.withdraw(address(token), 500, stranger);
         assertFalse(token.isSuccess());
+        token.arm(cloud, abi.encodeCall(cloud.pullTreasuryRevenue, (0, address(token))));
+        token.transfer(stranger, 1);
+        assertTrue(token.isSuccess());
+        token.arm(cloud, abi.encodeCall(cloud.pullTreasuryRevenue, (0, address(token))));
+        cloud.deposit(address(token), 1);
+        assertFalse(token.isSuccess());
+        cloud.withdraw(address(token), 1, stranger);
         assertEq(cloud.credits(address(this), address(token)), 500);
         assertEq(token.balanceOf(address(cloud)), 500);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IStaking} from "../../src/interfaces/IStaking.sol";
 import {StakingFixture} from "../StakingFixture.sol";
 
 /// @title Years in which nobody calls the staking contract
@@ -39,6 +40,25 @@ contract StakingWeeksTest is StakingFixture {
         uint256 gasBefore = gasleft();
         staking.advance(type(uint256).max);
         assertLt(gasBefore - gasleft(), 10_000, "nothing left to note");
+    }
+
+    function test_AClaimRollsSixtyWeeksAndAsksForTheRest() public {
+        _claimAfterRolls(alice);
+        vm.warp(vm.getBlockTimestamp() + 61 weeks);
+        address[] memory list = new address[](1);
+        list[0] = address(usdc);
+        uint256 thisWeek = vm.getBlockTimestamp() / 1 weeks;
+        bytes memory err = abi.encodeWithSelector(IStaking.Staking_RollFirst.selector, address(usdc), thisWeek);
+        vm.expectRevert(err);
+        staking.earned(alice, address(usdc));
+        vm.expectEmit();
+        emit IStaking.ClaimSkipped(alice, address(usdc), err);
+        vm.prank(alice);
+        staking.claim(list, alice);
+        staking.roll(address(usdc), 1);
+        vm.prank(alice);
+        staking.claim(list, alice);
+        assertEq(staking.nextWeekOf(address(usdc)), thisWeek + 1);
     }
 
     function _claimAfterRolls(address who) private returns (uint256) {
