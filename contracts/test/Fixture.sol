@@ -164,6 +164,10 @@ abstract contract Fixture is Test {
         return _sign(wallet, hashes.hashResult(r));
     }
 
+    function _notSignedBy(Vm.Wallet memory wallet) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, wallet.addr);
+    }
+
     function _signApprove(Vm.Wallet memory wallet, Result memory r, uint8 rating) internal view returns (bytes memory) {
         return _sign(wallet, hashes.hashApprove(_digest(hashes.hashResult(r)), rating));
     }

@@ -67,8 +67,8 @@ contract JobsSymbolic is JobRules {
         assert(this.countedMillis(_terms(uint32(maxSeconds) + extended), uint256(millis) + more) >= before);
     }
 
-    /// @dev And with more escrow it is never worth less. That more usage is not either follows from the cost: the least number that, times a denominator that
-    /// never changes, is no less than a sum of products of the usage (`PricingSymbolic`).
+    /// @dev And with more escrow it is never worth less. With more usage it is not either, by the definition of the cost (`PricingSymbolic`): the least
+    /// number that, times a constant, is no less than a sum that grows with the usage.
     function check_MoreEscrowIsNeverWorthLess(uint64 millis, uint128 escrow, uint64 added) external view {
         Terms memory terms = _terms(0);
         (terms.computePerHour, terms.escrow) = (2_500_000, escrow);

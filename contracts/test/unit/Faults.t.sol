@@ -122,16 +122,14 @@ contract FaultsTest is Fixture {
         Voucher memory v = _voucher(1, 1000);
         bytes memory operatorSig = _signVoucher(operator, v);
         bytes memory signerSig = _signVoucher(signer, v);
-        bytes memory notTheOperator = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr);
-        bytes memory notTheSigner = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr);
         vm.startPrank(owner);
-        vm.expectRevert(notTheOperator);
+        vm.expectRevert(_notSignedBy(operator));
         cloud.answerFault(jobId, terms, progress, _none(), v, signerSig, signerSig);
-        vm.expectRevert(notTheSigner);
+        vm.expectRevert(_notSignedBy(signer));
         cloud.answerFault(jobId, terms, progress, _none(), v, operatorSig, operatorSig);
-        vm.expectRevert(notTheOperator);
+        vm.expectRevert(_notSignedBy(operator));
         cloud.contest(jobId, terms, progress, _none(), v, signerSig, signerSig);
-        vm.expectRevert(notTheSigner);
+        vm.expectRevert(_notSignedBy(signer));
         cloud.contest(jobId, terms, progress, _none(), v, operatorSig, operatorSig);
     }
 

@@ -446,18 +446,16 @@ contract SettlingTest is Fixture {
         Result memory r = _result(1000, Ending.Completed);
         bytes memory operatorSig = _signVoucher(operator, v);
         bytes memory signerSig = _signVoucher(signer, v);
-        bytes memory notTheOperator = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, operator.addr);
-        bytes memory notTheSigner = abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr);
         vm.prank(owner);
-        vm.expectRevert(notTheOperator);
+        vm.expectRevert(_notSignedBy(operator));
         cloud.submit(terms, progress, r, v, signerSig, signerSig);
         vm.prank(owner);
-        vm.expectRevert(notTheSigner);
+        vm.expectRevert(_notSignedBy(signer));
         cloud.submit(terms, progress, r, v, operatorSig, operatorSig);
         vm.warp(_lastDeadline());
-        vm.expectRevert(notTheOperator);
+        vm.expectRevert(_notSignedBy(operator));
         cloud.expire(jobId, terms, progress, v, signerSig, signerSig);
-        vm.expectRevert(notTheSigner);
+        vm.expectRevert(_notSignedBy(signer));
         cloud.expire(jobId, terms, progress, v, operatorSig, operatorSig);
     }
 

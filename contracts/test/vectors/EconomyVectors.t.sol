@@ -164,7 +164,7 @@ contract EconomyVectorsTest is StakingFixture, VectorFile {
 
     /// @dev What Rust puts on a chain to ask the libraries directly; its code is what the default profile makes of it.
     function test_TheHarnessIsWhatIsCommitted() public {
-        vm.skip(bytes(vm.envOr("FOUNDRY_PROFILE", string(""))).length != 0);
+        vm.skip(keccak256(bytes(vm.envOr("FOUNDRY_PROFILE", string("default")))) != keccak256("default"));
         _commit("economy_harness.hex", string.concat(vm.toString(address(harness).code), "\n"));
     }
 }
