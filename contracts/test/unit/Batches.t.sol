@@ -143,6 +143,36 @@ contract BatchesTest is Fixture {
         assertEq(cloud.settleMany(items), COUNT - 1);
     }
 
+    function test_AnElementCutOffRightBehindItsJobStillNamesIt() public {
+        _matched();
+        bytes[] memory items = new bytes[](2);
+        (items[0], items[1]) = (_settleItems()[1], _settleItems()[1]);
+        uint256 end = 32;
+        while (_word(items[0], end - 32) != ids[1]) {
+            end += 32;
+        }
+        _cut(items[0], end);
+        _cut(items[1], end - 1);
+        vm.expectEmit();
+        emit IJobEvents.Skipped(ids[1], "");
+        vm.expectEmit();
+        emit IJobEvents.Skipped(0, "");
+        vm.prank(operator.addr);
+        assertEq(cloud.settleMany(items), 0);
+    }
+
+    function _word(bytes memory data, uint256 at) private pure returns (bytes32 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(data, 0x20), at))
+        }
+    }
+
+    function _cut(bytes memory data, uint256 length) private pure {
+        assembly ("memory-safe") {
+            mstore(data, length)
+        }
+    }
+
     function test_ABatchGivesNobodyRightsItLacks() public {
         bytes[] memory items = _matchItems();
         vm.prank(stranger);

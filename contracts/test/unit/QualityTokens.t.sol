@@ -556,6 +556,25 @@ contract QualityTokensTest is Fixture {
         _nestInAll(address(staking));
     }
 
+    /// @dev Nor does Staking answer what somebody earned while a claim is half done.
+    function test_Quality3_NothingIsEarnedInTheMiddleOfAClaim() public {
+        address[] memory list = new address[](1);
+        list[0] = thief;
+        bytes memory claim = abi.encodeCall(staking.claim, (list, thief));
+        bytes[3] memory inners = [claim, abi.encodeCall(staking.earned, (thief, thief)), abi.encodeCall(staking.roll, (thief, 1))];
+        for (uint256 i = 0; i < inners.length; ++i) {
+            uint256 id = vm.snapshotState();
+            token.turn(Hostile.Hook, address(cloud));
+            // Rolled before, so that the only transfer is the one that pays.
+            staking.roll(thief, 60);
+            token.arm(address(staking), inners[i], true);
+            token.act(address(staking), claim);
+            assertTrue(token.hasHookRun());
+            assertFalse(token.isHookOk());
+            vm.revertToState(id);
+        }
+    }
+
     function _nestInAll(address target) private {
         uint256 got;
         for (uint256 i = 0; i < calls.length; ++i) {

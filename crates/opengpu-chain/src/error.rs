@@ -51,6 +51,16 @@ pub enum ChainError {
         /// Where it should be.
         address: Address,
     },
+    /// What is at an address of the network's file is not the contract it says, or one of another deployment.
+    #[error("what is at {address} is not the {contract} of this network: {reason}")]
+    WrongContract {
+        /// The contract's name.
+        contract: &'static str,
+        /// Where it should be.
+        address: Address,
+        /// How that was seen.
+        reason: String,
+    },
     /// The network's file names no such contract.
     #[error("the network {network} has no {contract} contract")]
     NotInNetwork {
@@ -113,6 +123,7 @@ impl ChainError {
             Self::InsufficientGas { .. }
             | Self::WrongChain { .. }
             | Self::NoContract { .. }
+            | Self::WrongContract { .. }
             | Self::NoKey
             | Self::NotAsPlanned(_)
             | Self::NotInNetwork { .. }
@@ -147,7 +158,9 @@ impl ChainError {
         match self {
             Self::Unreachable { endpoint, .. } => Some(format!("is a chain node running at {endpoint}?")),
             Self::InsufficientGas { account, .. } => Some(format!("send some of the chain's native coin to {account}")),
-            Self::NoContract { .. } => Some("the network's file belongs to another chain or an earlier one".to_owned()),
+            Self::NoContract { .. } | Self::WrongContract { .. } => {
+                Some("the network's file belongs to another chain or an earlier one".to_owned())
+            }
             Self::NotInNetwork { .. } => {
                 Some("a network's file made by an older `opengpu deploy` may lack it: run it again".to_owned())
             }

@@ -1,6 +1,7 @@
 //! The handle everything reads and writes the chain through.
 
 mod budgets;
+mod check;
 mod read;
 mod rpc;
 
@@ -63,33 +64,13 @@ impl Sender {
 }
 
 impl ChainClient {
-    /// Connects, and checks that the endpoint serves the network's chain and that its contracts are there.
+    /// Connects, and checks that the endpoint serves the network's chain and that its contracts are there and belong together.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`], [`ChainError::WrongChain`], [`ChainError::NoContract`].
+    /// [`ChainError::Unreachable`], [`ChainError::WrongChain`], [`ChainError::NoContract`], [`ChainError::WrongContract`].
     pub async fn connect(network: &Network, key: Option<SecretKey>) -> Result<Self, ChainError> {
         let client = Self::without_checks(network, key)?;
-        client.check_chain().await?;
-        let contracts = &network.contracts;
-        let expected = [
-            ("Cloudverse", Some(contracts.cloudverse)),
-            ("NodeRegistry", Some(contracts.node_registry)),
-            ("OpenToken", Some(contracts.open_token)),
-            ("Staking", contracts.staking),
-            ("Incentives", contracts.incentives),
-        ];
-        for (contract, address) in expected {
-            let Some(address) = address else { continue };
-            if client
-                .provider()
-                .get_code_at(address)
-                .await
-                .map_err(|error| client.transport(error))?
-                .is_empty()
-            {
-                return Err(ChainError::NoContract { contract, address });
-            }
-        }
+        client.check_network().await?;
         Ok(client)
     }
 
@@ -130,17 +111,6 @@ impl ChainClient {
         let (provider, endpoint) = connect_rpc(rpc_url)?;
         let found = provider.get_chain_id().await;
         found.map(ChainId).map_err(|error| transport(&endpoint, error))
-    }
-
-    pub(crate) async fn check_chain(&self) -> Result<(), ChainError> {
-        let found = self.provider().get_chain_id().await;
-        let found = found.map(ChainId).map_err(|error| self.transport(error))?;
-        let expected = self.network().chain_id;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(ChainError::WrongChain { expected, found })
-        }
     }
 
     /// The network connected to.

@@ -1,7 +1,7 @@
 //! Deployment, deposits, withdrawals and what refusals look like.
 
 use opengpu_chain::keys;
-use opengpu_chain::{ChainClient, ChainError, Remedy};
+use opengpu_chain::{ChainClient, ChainError, DeployConfig, Network, Remedy, deploy};
 use opengpu_core::Address;
 use opengpu_core::ids::ChainId;
 use opengpu_core::job::UsdRate;
@@ -125,17 +125,10 @@ async fn a_network_file_of_another_chain_is_refused() {
     );
 
     let nowhere = Address::repeat_byte(7);
-    for missing in ["Cloudverse", "NodeRegistry", "OpenToken", "Staking", "Incentives"] {
-        let mut empty = world.network.clone();
-        let contracts = &mut empty.contracts;
-        match missing {
-            "Cloudverse" => contracts.cloudverse = nowhere,
-            "NodeRegistry" => contracts.node_registry = nowhere,
-            "OpenToken" => contracts.open_token = nowhere,
-            "Staking" => contracts.staking = Some(nowhere),
-            _ => contracts.incentives = Some(nowhere),
-        }
-        let error = ChainClient::connect(&empty, None).await.unwrap_err();
+    for missing in CONTRACTS {
+        let error = ChainClient::connect(&with(&world.network, missing, nowhere), None)
+            .await
+            .unwrap_err();
         assert!(
             matches!(error, ChainError::NoContract { contract, address } if contract == missing && address == nowhere),
             "{missing}: {error:?}"
@@ -151,6 +144,72 @@ async fn a_network_file_of_another_chain_is_refused() {
         shown.contains("127.0.0.1:1") && !shown.contains("secret") && !shown.contains("path-with-key"),
         "{shown}"
     );
+}
+
+const CONTRACTS: [&str; 5] = ["Cloudverse", "NodeRegistry", "OpenToken", "Staking", "Incentives"];
+
+/// The network with another address for one of its contracts.
+fn with(network: &Network, contract: &str, address: Address) -> Network {
+    let mut changed = network.clone();
+    let contracts = &mut changed.contracts;
+    match contract {
+        "Cloudverse" => contracts.cloudverse = address,
+        "NodeRegistry" => contracts.node_registry = address,
+        "OpenToken" => contracts.open_token = address,
+        "Staking" => contracts.staking = Some(address),
+        _ => contracts.incentives = Some(address),
+    }
+    changed
+}
+
+#[tokio::test]
+async fn a_network_file_that_names_one_contract_for_another_is_refused() {
+    let world = World::start().await;
+    let contracts = &world.network.contracts;
+    let others = [
+        contracts.cloudverse,
+        contracts.node_registry,
+        contracts.open_token,
+        contracts.staking.unwrap(),
+        contracts.incentives.unwrap(),
+        world.usdc,
+    ];
+    for (index, wrong) in CONTRACTS.into_iter().enumerate() {
+        for (_, other) in others.iter().enumerate().filter(|(at, _)| *at != index) {
+            let error = ChainClient::connect(&with(&world.network, wrong, *other), None)
+                .await
+                .unwrap_err();
+            assert!(matches!(error, ChainError::WrongContract { .. }), "{wrong}: {error:?}");
+            assert_eq!(error.remedy(), Remedy::AskUser);
+            assert!(
+                error.to_string().contains(&other.to_string()),
+                "the error names the address the file has: {error}"
+            );
+        }
+    }
+}
+
+/// A second deployment on the same chain: its contracts answer, but belong to others.
+#[tokio::test]
+async fn a_network_file_that_mixes_two_deployments_is_refused() {
+    let world = World::start().await;
+    let again = DeployConfig {
+        salt: "second".to_owned(),
+        ..DeployConfig::local(&world.network.rpc_url)
+    };
+    let second = deploy(&again, key(0)).await.unwrap();
+    for mixed in CONTRACTS.into_iter().filter(|contract| *contract != "Incentives") {
+        let of_second = match mixed {
+            "Cloudverse" => second.contracts.cloudverse,
+            "NodeRegistry" => second.contracts.node_registry,
+            "OpenToken" => second.contracts.open_token,
+            _ => second.contracts.staking.unwrap(),
+        };
+        let error = ChainClient::connect(&with(&world.network, mixed, of_second), None)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ChainError::WrongContract { .. }), "{mixed}: {error:?}");
+    }
 }
 
 #[tokio::test]

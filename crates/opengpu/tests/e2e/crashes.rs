@@ -1,7 +1,10 @@
 //! Processes killed with -9 at bad moments: the job goes on, nothing is paid twice, nothing is left behind.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
+
+use opengpu_chain::ChainEvent;
 
 use crate::network::{Network, assert_adds_up, number, wait_for, words};
 
@@ -84,6 +87,41 @@ fn a_match_and_a_settlement_lost_by_the_chain_are_sent_again() {
     let bill: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_adds_up(&bill);
     assert_eq!(before - network.credits("USDC"), number(&bill["paid"]), "paid once");
+}
+
+#[test]
+fn a_node_killed_with_a_batch_on_its_way_is_paid_once_for_each_job() {
+    let Some(network) = Network::down() else { return };
+    network.up_with(&["--settle-gather", "10s"]);
+    let tiny = [
+        "--max-cost",
+        "0.05",
+        "--cpus",
+        "0.1",
+        "--memory",
+        "16MiB",
+        "--disk",
+        "1MiB",
+    ];
+    let jobs: Vec<String> = (0..4).map(|_| network.detached(&tiny, "true")).collect();
+    // The batch is sent and not included; the daemon that comes back finds its jobs unsettled and sends another.
+    network.hold_back();
+    network.wait_for_held_back(1);
+    network.kill("node");
+    network.restart();
+    network.wait_for_held_back(2);
+    network.include();
+    let bills: Vec<_> = jobs.iter().map(|job| network.result(job)).collect();
+    bills.iter().for_each(assert_adds_up);
+    let paid: u128 = bills.iter().map(|bill| number(&bill["nodeShare"])).sum();
+    wait_for("every job to be paid", || {
+        (network.node_credits("USDC") >= paid).then_some(())
+    });
+    assert_eq!(network.node_credits("USDC"), paid, "none is paid twice");
+    let settled = network.events(|event| matches!(event, ChainEvent::Settled { .. }));
+    let settled_jobs: BTreeSet<String> = settled.iter().map(|e| e.event.job().unwrap().to_string()).collect();
+    assert_eq!((settled.len(), settled_jobs), (jobs.len(), jobs.into_iter().collect()));
+    assert_no_container_left(&network);
 }
 
 fn assert_no_container_left(network: &Network) {

@@ -1,5 +1,6 @@
 //! Incentives from the command line: off at first, then paid by value, at most what the jobs left the treasury.
 
+use nix::sys::signal::Signal;
 use opengpu_core::money::Amount;
 use serde_json::{Value, json};
 
@@ -42,6 +43,16 @@ fn work(network: &Network) -> Value {
 
 fn claim(network: &Network) -> Value {
     network.json(&["node", "incentives", "claim"])
+}
+
+/// Claims, and is killed with its first transaction on the way.
+fn claim_and_die(network: &Network) {
+    network.hold_back();
+    let claiming = network.spawn(&["node", "incentives", "claim"]);
+    network.wait_for_held_back(1);
+    claiming.signal(Signal::SIGKILL);
+    claiming.finish();
+    network.include();
 }
 
 fn show(network: &Network) -> Value {
@@ -90,9 +101,22 @@ fn a_weeks_jobs_are_reported_and_paid_once_governance_has_set_a_rate() {
     set_rate(&network, 1_000_000 * OPEN);
     network.json(&["advance", "7d"]);
     let second = work(&network);
-    assert_eq!(claim(&network)["reported"], json!([second["jobId"]]));
+    let third = work(&network);
+    claim_and_die(&network);
+    let mut reported = vec![second["jobId"].clone(), third["jobId"].clone()];
+    let unreported = show(&network)["unreported"].clone();
+    assert_eq!(
+        unreported.as_array().unwrap().len(),
+        1,
+        "the first was reported: {unreported}"
+    );
+    reported.retain(|job| *job == unreported[0]["jobId"]);
+    assert_eq!(claim(&network)["reported"], json!(reported), "the other alone");
+
     network.json(&["advance", "14d"]);
     let before = payee_open(&network);
+    claim_and_die(&network);
+    assert_eq!(payee_open(&network), before + 3 * OPEN, "the first week was paid");
     let paid = claim(&network)["paid"].clone();
     let amounts: Vec<u128> = paid
         .as_array()
@@ -101,8 +125,9 @@ fn a_weeks_jobs_are_reported_and_paid_once_governance_has_set_a_rate() {
         .map(|part| number(&part["amount"]))
         .collect();
     // OPEN is worth a thousandth of a dollar: a base unit of USDC is 10^15 of OPEN.
-    let most = number(&second["treasuryShare"]) * 1_000_000_000_000_000;
-    assert_eq!(amounts, [3 * OPEN, most], "{paid}");
+    let left = number(&second["treasuryShare"]) + number(&third["treasuryShare"]);
+    let most = left * 1_000_000_000_000_000;
+    assert_eq!(amounts, [most], "{paid}");
     assert_eq!(payee_open(&network), before + 3 * OPEN + most);
     assert_eq!(claim(&network)["paid"], json!([]));
     assert_eq!(show(&network)["weeks"], json!([]));

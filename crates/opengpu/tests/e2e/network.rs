@@ -13,7 +13,7 @@ use opengpu_chain::{ChainClient, ChainEvent, Envelope};
 use opengpu_core::U256;
 use opengpu_core::ids::NodeId;
 use opengpu_node::image::{PackedImage, pack_binary};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Longest any story waits for anything; a hang fails with words instead of stopping the whole run.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -184,6 +184,40 @@ impl Network {
             let client = ChainClient::connect(&network, dev_key(account)).await.unwrap();
             ask(client).await
         })
+    }
+
+    /// Asks the chain's node for what no client of ours asks.
+    pub(crate) fn rpc(&self, method: &str, params: &Value) -> Value {
+        let network = opengpu_chain::Network::load(&self.data("deployment.json")).unwrap();
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let answer: Value = runtime.unwrap().block_on(async {
+            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            let sent = http.post(&network.rpc_url).json(&request).send().await;
+            sent.unwrap().json().await.unwrap()
+        });
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Nothing that is sent is included until [`Network::include`].
+    pub(crate) fn hold_back(&self) {
+        self.rpc("evm_setAutomine", &json!([false]));
+    }
+
+    /// Includes what was held back, and from now on everything at once.
+    pub(crate) fn include(&self) {
+        self.rpc("evm_setAutomine", &json!([true]));
+        self.rpc("anvil_mine", &json!(["0x1"]));
+    }
+
+    /// Waits until so many transactions are held back.
+    pub(crate) fn wait_for_held_back(&self, count: u64) {
+        wait_for(&format!("{count} transactions on their way"), || {
+            let status = self.rpc("txpool_status", &json!([]));
+            let pending = status["pending"].as_str().unwrap().trim_start_matches("0x").to_owned();
+            (u64::from_str_radix(&pending, 16).unwrap() >= count).then_some(())
+        });
     }
 
     /// The contracts' events so far that are meant.
