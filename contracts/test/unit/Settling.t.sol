@@ -362,6 +362,19 @@ contract SettlingTest is Fixture {
         cloud.submit(terms, progress, r, _none(), "", "");
     }
 
+    function test_RevertWhen_AResultIsSubmittedAfterTheLastDeadline() public {
+        _match();
+        uint256 deadline = _lastDeadline();
+        Result memory r = _result(0, Ending.Completed);
+        vm.warp(deadline);
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_DeadlinePassed.selector, deadline));
+        vm.prank(operator.addr);
+        cloud.submit(terms, progress, r, _none(), "", "");
+        vm.warp(deadline - 1);
+        vm.prank(operator.addr);
+        cloud.submit(terms, progress, r, _none(), "", "");
+    }
+
     function test_TheOwnerMaySubmitAndAStrangerMayNot() public {
         _match();
         Result memory r = _result(0, Ending.Completed);
