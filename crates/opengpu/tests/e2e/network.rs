@@ -202,10 +202,11 @@ impl Network {
 
     /// Nothing that is sent is included until [`Network::include`].
     pub(crate) fn hold_back(&self) {
-        self.rpc("evm_setAutomine", &json!([false]));
+        // What ends blocks at once and by the clock together, as our chain has them.
+        self.rpc("evm_setIntervalMining", &json!([0]));
     }
 
-    /// Includes what was held back, and from now on everything at once.
+    /// Includes what was held back, and from now on everything at once; blocks come with transactions alone then.
     pub(crate) fn include(&self) {
         self.rpc("evm_setAutomine", &json!([true]));
         self.rpc("anvil_mine", &json!(["0x1"]));
