@@ -556,19 +556,27 @@ contract QualityTokensTest is Fixture {
         _nestInAll(address(staking));
     }
 
-    /// @dev Nor does Staking answer what somebody earned while a claim is half done.
-    function test_Quality3_NothingIsEarnedInTheMiddleOfAClaim() public {
+    /// @dev Nor does Staking answer or do anything for whom it is paying, so that a stake, a week and what was earned are never seen half done.
+    function test_Quality3_StakingIsClosedInTheMiddleOfAClaim() public {
         address[] memory list = new address[](1);
         list[0] = thief;
-        bytes memory claim = abi.encodeCall(staking.claim, (list, thief));
-        bytes[3] memory inners = [claim, abi.encodeCall(staking.earned, (thief, thief)), abi.encodeCall(staking.roll, (thief, 1))];
+        bytes[5] memory inners = [
+            abi.encodeCall(staking.claim, (list, thief)),
+            abi.encodeCall(staking.earned, (thief, thief)),
+            abi.encodeCall(staking.roll, (thief, 1)),
+            abi.encodeCall(staking.stake, (1000e18, 30)),
+            abi.encodeCall(staking.unstake, (1000e18, thief))
+        ];
         for (uint256 i = 0; i < inners.length; ++i) {
             uint256 id = vm.snapshotState();
-            token.turn(Hostile.Hook, address(cloud));
+            (bool isOk,) = token.act(address(staking), inners[i]);
+            assertTrue(isOk, "alone it works");
+            vm.revertToState(id);
             // Rolled before, so that the only transfer is the one that pays.
             staking.roll(thief, 60);
+            token.turn(Hostile.Hook, address(cloud));
             token.arm(address(staking), inners[i], true);
-            token.act(address(staking), claim);
+            token.act(address(staking), inners[0]);
             assertTrue(token.hasHookRun());
             assertFalse(token.isHookOk());
             vm.revertToState(id);
