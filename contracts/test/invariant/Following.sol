@@ -6,7 +6,7 @@ import {Vm} from "forge-std/Vm.sol";
 import {ICloudWallet} from "../../src/interfaces/ICloudWallet.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
-import {Ending, JobState, Progress, Settlement, Terms} from "../../src/libraries/JobTerms.sol";
+import {Ending, JobState, Progress, Rates, Settlement, Terms} from "../../src/libraries/JobTerms.sol";
 import {Result, Voucher} from "../../src/libraries/Messages.sol";
 import {TierBooks} from "./TierBooks.sol";
 
@@ -114,7 +114,9 @@ abstract contract Following is TierBooks {
         } else if (topic == IJobEvents.Extended.selector) {
             uint128 addCost;
             uint32 addSeconds;
+            Rates rates = job.terms.rates;
             (addCost, addSeconds, job.terms) = abi.decode(log.data, (uint128, uint32, Terms));
+            _rule(Rates.unwrap(job.terms.rates) == Rates.unwrap(rates), "ratesAreThoseOfTheMatch");
             job.addedSeconds += addSeconds;
             _spend(job, addCost);
         } else if (topic == IJobEvents.Collected.selector) {
@@ -169,6 +171,8 @@ abstract contract Following is TierBooks {
     /// @dev A first or further attempt starts.
     function _attempt(Job storage job, JobState from) private {
         _move(job, from, JobState.Matched);
+        Rates rates = _ratesNow(job.terms.payer, job.terms.token, job.terms.node);
+        _rule(Rates.unwrap(job.terms.rates) == Rates.unwrap(rates), "ratesAreThoseOfTheMatch");
         ++job.attempt;
         ++openOn[job.terms.node];
         delete job.top;
@@ -222,6 +226,9 @@ abstract contract Following is TierBooks {
         job.treasuryPart += treasury;
         uint256 due = uint256(job.progress.value) * _bps(job.terms, 0) / 10_000;
         _rule(job.stakersPart <= due && job.stakersPart + job.payments - 1 >= due, "stakersGetTheirShare");
+        uint256 left = _leftOf(job.terms, job.progress.value);
+        uint256 rounding = 2 * (job.payments - 1);
+        _rule(job.treasuryPart <= left + rounding && job.treasuryPart + rounding >= left, "treasuryGetsWhatIsLeft");
         uint256 highest = job.highest < job.terms.escrow ? job.highest : job.terms.escrow;
         _rule(job.progress.value <= highest, "neverAboveTheHighestSigned");
     }
@@ -253,6 +260,8 @@ abstract contract Following is TierBooks {
         if (!isLate && (s.ending == Ending.HardwareFault || s.ending == Ending.Unanswered)) nodeTierInBooks[job.terms.node] = 0;
         _parts(job, paidMore, s.nodePart, s.stakersPart, s.treasuryPart);
         _count(string.concat("ended: ", _endingName(s.ending)));
+        if (paidMore != 0 && _bps(job.terms, 2) != 0) _count("with discount");
+        if (paidMore != 0 && _bps(job.terms, 3) != 0) _count("with bonus");
     }
 
     function _refunded(Job storage job, uint256 amount) private {

@@ -208,6 +208,10 @@ abstract contract Handlers is Following {
         for (uint256 n = 1; n <= NODES && seed & 7 != 0; ++n) {
             if (tierByTheTable(n) > nodeTierInBooks[n]) node = n;
         }
+        _promote(node);
+    }
+
+    function _promote(uint256 node) internal {
         uint256 earned = tierByTheTable(node);
         bool isAllowed = earned > nodeTierInBooks[node];
         string memory name = isAllowed ? string.concat("promote to T", vm.toString(earned)) : "promote: not earned";

@@ -73,7 +73,7 @@ abstract contract IncentiveHandlers is BatchHandlers {
         Earning storage e = _earning(week, job.terms.node, job.terms.payee);
         uint256 usdMicros = uint256(job.progress.value) * uint96(Rates.unwrap(job.terms.rates)) / 1e24;
         e.usdMicros += usdMicros;
-        e.cap += _openOf(job, _leftOf(job));
+        e.cap += _openOf(job, _leftOf(job.terms, job.progress.value));
         reportedUsd[week] += usdMicros;
         // What calls really booked for the treasury. Each can round it down by a base unit.
         leftToTreasury[week][job.terms.node] += _openOf(job, job.treasuryPart + job.payments);
@@ -89,15 +89,6 @@ abstract contract IncentiveHandlers is BatchHandlers {
             earningOf[week][node][payee] = earnings.length;
         }
         return earnings[earningOf[week][node][payee] - 1];
-    }
-
-    /// @dev The treasury's part of a job's last attempt: less the discount first, then less the bonus.
-    function _leftOf(Job storage job) private view returns (uint256 left) {
-        left = uint256(job.progress.value) * _bps(job.terms, 1) / 10_000;
-        for (uint256 field = 2; field < 4; ++field) {
-            uint256 taken = uint256(job.progress.value) * _bps(job.terms, field) / 10_000;
-            left -= taken < left ? taken : left;
-        }
     }
 
     function _openOf(Job storage job, uint256 amount) private view returns (uint256) {

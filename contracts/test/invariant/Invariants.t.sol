@@ -27,6 +27,7 @@ contract InvariantsTest is Test {
     function setUp() public {
         actors = new Actors();
         actors.build();
+        actors.season();
         bytes4[] memory handlers = new bytes4[](44);
         handlers[0] = Handlers.deposit.selector;
         handlers[1] = Handlers.depositWithPermit.selector;

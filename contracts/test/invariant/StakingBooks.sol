@@ -159,7 +159,7 @@ abstract contract StakingBooks is World {
     }
 
     /// @notice A payer's tier by its stake: a decade of weight each from 100,000 OPEN on, none from the end on.
-    function tierInBooks(address account) external view returns (uint256 tier) {
+    function tierInBooks(address account) public view returns (uint256 tier) {
         Stake storage s = stakes[account];
         if (block.timestamp >= s.end) return 0;
         for (uint256 least = 100_000e18; tier < 4 && s.weight >= least; least *= 10) {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
+import {Rates, TermsRates} from "../../src/libraries/JobTerms.sol";
 import {StakingBooks} from "./StakingBooks.sol";
 
 /// @title Which tier a node has earned and which it has, by the protocol's table and words
@@ -42,5 +43,20 @@ abstract contract TierBooks is StakingBooks {
     /// @dev A tier that is carried by so many units only.
     function _unitsOf(uint256 tier) internal pure returns (uint256) {
         return tier < 3 ? 1 : tier - 1;
+    }
+
+    /// @dev What an attempt that is matched now has for rates: the listings', the fees, and what the tiers of payer and node give.
+    function _ratesNow(address payer, address token, uint256 node) internal view returns (Rates) {
+        uint8[5] memory discounts = [0, 50, 100, 150, 250];
+        uint8[5] memory bonuses = [0, 0, 50, 150, 250];
+        (uint16 stakersBps, uint16 treasuryBps) = cloud.fees();
+        return TermsRates.pack(
+            cloud.listingOf(token).usdRate,
+            cloud.listingOf(address(open)).usdRate,
+            stakersBps,
+            treasuryBps,
+            discounts[tierInBooks(payer)],
+            bonuses[nodeTierInBooks[node]]
+        );
     }
 }

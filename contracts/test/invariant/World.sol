@@ -128,7 +128,7 @@ abstract contract World is Test {
         for (uint256 i = 0; i < NODES; ++i) {
             uint256 node = _as(owners[i % owners.length]).register(operators[i], keccak256("hardware"), "RTX 4090");
             _as(owners[i % owners.length]).setListPrice(node, 10e6);
-            if (i != 0) _bond(node, uint128(_isReliable(node) ? 6_000_000e18 : (10 ** i) * 1e18)); // the first has none
+            if (i != 0) _bond(node, uint128(_isReliable(node) ? 12_000_000e18 : (10 ** i) * 1e18)); // the first has none
         }
         _startStakingBooks();
         for (uint256 i = 0; i < PAYERS; ++i) {
@@ -397,6 +397,15 @@ abstract contract World is Test {
 
     function _bps(Terms storage t, uint256 field) internal view returns (uint256) {
         return uint16(Rates.unwrap(t.rates) >> (192 + 16 * field));
+    }
+
+    /// @dev The treasury's part of a value: less the discount first, then less the bonus.
+    function _leftOf(Terms storage t, uint256 value) internal view returns (uint256 left) {
+        left = value * _bps(t, 1) / 10_000;
+        for (uint256 field = 2; field < 4; ++field) {
+            uint256 taken = value * _bps(t, field) / 10_000;
+            left -= taken < left ? taken : left;
+        }
     }
 
     /// @dev What a payer pays for a value: less the discount, which is at most the treasury's part.
