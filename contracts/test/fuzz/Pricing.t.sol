@@ -51,6 +51,15 @@ contract PricingFuzzTest is Test {
     }
 
     /// @dev docs/protocol.md, section 7.
+    /// @dev At 100 base units both shares of 12 and 5 percent come to a whole one more, and there is one: the stakers come first, the treasury second.
+    function test_WhenOneBaseUnitIsAllTheStakersHaveIt() public view {
+        Rates rates = TermsRates.pack(1e24, 1e9, 1200, 500, 0, 0);
+        Pricing.Split memory moved = harness.splitIncrease(99, 100, rates);
+        assertEq(abi.encode(moved.stakers, moved.treasury, moved.node), abi.encode(1, 0, 0));
+        moved = harness.splitIncrease(99, 101, rates);
+        assertEq(abi.encode(moved.stakers, moved.treasury, moved.node), abi.encode(1, 1, 0));
+    }
+
     function test_EveryTierHasItsDiscountAndBonus() public pure {
         uint16[5] memory discounts = [uint16(0), 50, 100, 150, 250];
         uint16[5] memory bonuses = [uint16(0), 0, 50, 150, 250];
