@@ -491,6 +491,23 @@ contract MatchingTest is Fixture {
         );
     }
 
+    function test_ABudgetMayBeSpentToZeroAtEveryLevel() public {
+        uint256 parent = _budget(0, payer.addr, makeAddr("parent"), 2 * ESCROW, ESCROW);
+        uint256 child = _budget(parent, payer.addr, budgetKey.addr, ESCROW, ESCROW);
+        Order memory o = _order();
+        o.budget = child;
+        _matchAs(budgetKey.addr, o, "");
+        assertEq(cloud.budgetOf(child).left, 0);
+        assertEq(cloud.budgetOf(parent).left, ESCROW);
+        o = _order();
+        o.budget = parent;
+        _matchOrder(o);
+        assertEq(cloud.budgetOf(parent).left, 0);
+        o = _order();
+        o.budget = parent;
+        _matchReverts(payer.addr, o, _bid(o, node), abi.encodeWithSelector(ICloudWallet.CloudWallet_BudgetTooLow.selector, parent, 0, ESCROW));
+    }
+
     function test_RevertWhen_AJobIsAboveTheBudgetsPerJob() public {
         uint256 budget = _budget(0, payer.addr, budgetKey.addr, 10e6, ESCROW - 1);
         Order memory o = _order();

@@ -177,7 +177,40 @@ contract NodeRegistryTest is Fixture {
         assertEq(registry.nodeOf(node).listPrice, 1e6);
     }
 
+    function test_ThePriceInForceSetAgainCountsAtOnceAndDropsAPendingRaise() public {
+        vm.startPrank(owner);
+        _setsAtOnce(10e6);
+        registry.setListPrice(node, 20e6);
+        assertEq(registry.nodeOf(node).pendingListPrice, 20e6);
+        _setsAtOnce(10e6);
+        vm.stopPrank();
+    }
+
     // ---------------------------------------------------------------------------------------------------------------------------------- bond
+
+    function test_AnUnbondRequestTellsWhenItMaturesAndLapses() public {
+        uint64 unbondsAt = uint64(block.timestamp + 21 days);
+        vm.expectEmit(address(registry));
+        emit INodeRegistry.UnbondRequested(node, 100e18, unbondsAt, unbondsAt + 7 days);
+        vm.prank(owner);
+        registry.requestUnbond(node, 100e18);
+        // Of nothing: there is no request any more, so nothing matures or lapses.
+        vm.expectEmit(address(registry));
+        emit INodeRegistry.UnbondRequested(node, 0, 0, 0);
+        vm.prank(owner);
+        registry.requestUnbond(node, 0);
+    }
+
+    function test_AWithdrawalTellsTheBondThatIsLeft() public {
+        vm.prank(owner);
+        registry.requestUnbond(node, 100e18);
+        vm.warp(block.timestamp + 21 days);
+        vm.expectEmit(address(registry));
+        emit INodeRegistry.Unbonded(node, stranger, 100e18, 999_900e18);
+        vm.prank(owner);
+        registry.withdrawUnbonded(node, stranger);
+        assertEq(registry.nodeOf(node).bond, 999_900e18);
+    }
 
     function test_AnUnbondRequestMaturesIn21DaysAndLapses7DaysLater() public {
         vm.prank(owner);
@@ -307,6 +340,17 @@ contract NodeRegistryTest is Fixture {
         vm.prank(owner);
         registry.resume(node);
         assertFalse(registry.nodeOf(node).isSuspended);
+    }
+
+    /// @dev Sets the list price that is in force: it counts from now on, and no raise is pending.
+    function _setsAtOnce(uint64 listPrice) private {
+        vm.expectEmit(address(registry));
+        emit INodeRegistry.ListPriceSet(node, listPrice, listPrice, uint64(block.timestamp));
+        registry.setListPrice(node, listPrice);
+        INodeRegistry.Node memory n = registry.nodeOf(node);
+        assertEq(n.listPrice, listPrice);
+        assertEq(n.pendingListPrice, 0);
+        assertEq(n.listPriceFrom, 0);
     }
 
     function _withdrawReverts(bytes memory err) private {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Vm} from "forge-std/Vm.sol";
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
@@ -52,6 +53,16 @@ contract StakingTest is StakingFixture {
         _stake(alice, K, 14);
         assertEq(_endOf(alice), end);
         assertEq(_weightOf(alice), 4 * K + K + K * 3 * 200 / 365);
+    }
+
+    /// @dev Anew, what was staked would weigh a day less, which is refused.
+    function test_AddingToTheVerySecondOfTheEndKeepsTheOldWeight() public {
+        _stake(alice, K, 30);
+        uint256 end = _endOf(alice);
+        vm.warp(block.timestamp + 1 days);
+        _stake(alice, K, 29);
+        assertEq(_endOf(alice), end);
+        assertEq(_weightOf(alice), K + K * 3 * 30 / 365 + K + K * 3 * 29 / 365);
     }
 
     function test_AddingBeyondTheLockWeighsAllAnew() public {
@@ -232,6 +243,35 @@ contract StakingTest is StakingFixture {
         vm.warp(block.timestamp + 30 weeks);
         assertApproxEqAbs(_claim(alice, address(usdc)), first, 1);
         assertApproxEqAbs(_claim(bob, address(usdc)), second, 1);
+    }
+
+    /// @dev Nothing was earned before the first week: the week after it is the first that can stream anything.
+    function test_TheFirstRollBeginsWithTheWeekAfterTheFirst() public {
+        uint256 first = vm.getBlockTimestamp() / 1 weeks;
+        _stake(alice, K, 365);
+        uint256 usd = _earn(1000);
+        vm.warp((first + 4) * 1 weeks);
+        vm.recordLogs();
+        staking.roll(address(usdc), 2);
+        _requireRolled(first + 1, 2, usd);
+        assertEq(staking.nextWeekOf(address(usdc)), first + 3);
+        staking.roll(address(usdc), 60);
+        _requireRolled(first + 3, 2, 0);
+        assertEq(staking.nextWeekOf(address(usdc)), first + 5);
+    }
+
+    /// @dev Since the logs were last read exactly these weeks were rolled, the first of them with this revenue, the others with none.
+    function _requireRolled(uint256 from, uint256 count, uint256 revenue) private {
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        uint256 rolled;
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].emitter != address(staking) || logs[i].topics[0] != IStaking.Rolled.selector) continue;
+            assertEq(logs[i].topics[1], bytes32(uint256(uint160(address(usdc)))));
+            assertEq(uint256(logs[i].topics[2]), from + rolled);
+            assertEq(logs[i].data, abi.encode(rolled == 0 ? revenue : 0, 0));
+            ++rolled;
+        }
+        assertEq(rolled, count);
     }
 
     function test_ATokenThatFailsDoesNotStopTheOthers() public {

@@ -121,7 +121,7 @@ impl Attempt {
         };
         let mut exit_code = record.outcome.shell_code();
         let outcome = match self.stop {
-            Some(Stop::Asked | Stop::Limit(_)) => Outcome::Stopped,
+            Some(Stop::Asked | Stop::Limit(_) | Stop::Unsigned) => Outcome::Stopped,
             Some(Stop::NotReady | Stop::DiskLimit) => Outcome::UserFault,
             None if record.outcome.is_success() && !record.oom_killed => Outcome::Completed,
             None => Outcome::UserFault,

@@ -6,6 +6,7 @@ use opengpu_core::job::{Progress, Terms, Usage};
 use opengpu_core::metering::LimitKind;
 use opengpu_core::money::Amount;
 use opengpu_core::order::{JobResult, Outcome, Voucher};
+use opengpu_core::tier::DAY_SECONDS;
 use opengpu_core::wire::{ApprovedResult, ResultProposal, SignedBid, SignedOrder, SignedVoucher};
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,8 @@ pub enum Stop {
     NotReady,
     /// It wrote more than the disk it asked for.
     DiskLimit,
+    /// The signer was silent for too long, or until too near the attempt's last deadline.
+    Unsigned,
 }
 
 /// How far the work on an attempt is.
@@ -279,6 +282,12 @@ impl Attempt {
     #[must_use]
     pub fn covered_millis(&self) -> u64 {
         self.newest.as_ref().map_or(0, |newest| newest.voucher.billed_millis)
+    }
+
+    /// Chain second from which anyone may close the attempt with what is shown then, which may be nothing (protocol, section 4).
+    #[must_use]
+    pub fn last_deadline(&self) -> u64 {
+        self.ready_deadline() + 2 * u64::from(self.terms.limits.max_seconds) + DAY_SECONDS
     }
 
     /// Chain second from which the node has broken its promise to be READY.

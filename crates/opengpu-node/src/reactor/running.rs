@@ -9,6 +9,11 @@ use super::{Effect, Gauge, Job, RETRY_MILLIS, Rules, SECOND_MILLIS, STOP_GRACE_M
 use crate::clock::Now;
 use crate::runtime::Signal;
 
+/// A paused job is ended after this many times the grace that a result has: six hours where that is ten minutes.
+const SILENT_GRACES: u64 = 36;
+/// And at the latest so long before the attempt's last deadline, which is a day after all the time it may take.
+const LAST_HALF_DAY_SECONDS: u64 = 12 * 60 * 60;
+
 impl Job {
     pub(super) fn plan_running(&mut self, rules: &Rules, now: &Now, effects: &mut Vec<Effect>) {
         if self.live.schedule.begin(Task::ReadStatus, now.boot()) {
@@ -29,6 +34,7 @@ impl Job {
         }
         if attempt.stop.is_none() {
             self.plan_pause(billed, now, effects);
+            self.plan_silence(rules, now, effects);
         }
         self.plan_sample(billed, now, effects);
         self.plan_voucher(rules, usage, now, effects);
@@ -68,6 +74,30 @@ impl Job {
         } else if is_unsigned && !self.live.is_frozen && schedule.begin(Task::Pause, now.boot()) {
             effects.push(Effect::Pause);
         }
+    }
+
+    /// What was signed is owed, but only until the last deadline: from then on whoever is first to close the attempt says how much. So the node ends
+    /// an attempt that nobody signs for, and submits it alone, long before that; and sooner, since a frozen job keeps others from the hardware.
+    fn plan_silence(&mut self, rules: &Rules, now: &Now, effects: &mut Vec<Effect>) {
+        let Some(attempt) = &mut self.record.attempt else {
+            return;
+        };
+        let Stage::Running { meter } = &attempt.stage else {
+            return;
+        };
+        let silent = meter.paused_since.map_or(0, |since| now.boot().saturating_sub(since));
+        let is_silent = silent >= SILENT_GRACES * rules.approval_grace_millis;
+        let is_late = now.chain_seconds() + LAST_HALF_DAY_SECONDS >= attempt.last_deadline();
+        if !is_silent && !is_late {
+            return;
+        }
+        attempt.stop = Some(Stop::Unsigned);
+        let reason = if is_silent {
+            format!("nobody signed for {} s", silent / SECOND_MILLIS)
+        } else {
+            "the attempt's last deadline is near".to_owned()
+        };
+        self.tell_failure(&reason, "keep a gateway's agent or `--self-sign` running while a job does", effects);
     }
 
     pub(super) fn on_paused(&mut self, is_done: bool, now: &Now) {

@@ -73,7 +73,7 @@ impl Job {
         }
     }
 
-    /// A refusal changes nothing: it is not signed, the next proposal is made anyway, and silence has its own deadline.
+    /// A refusal changes nothing: it is not signed, the next proposal is made anyway, and silence has its own deadlines.
     pub(super) fn on_refused(&self, refusal: &Refusal) {
         let Refusal {
             refused,

@@ -280,6 +280,46 @@ fn silent_signer_pauses_the_job_after_two_unsigned_intervals_and_nothing_is_bill
     );
 }
 
+/// Plays seconds until the program is killed; how many it took.
+fn seconds_until_killed(bench: &mut Bench, at_most: u64) -> u64 {
+    for second in 1..=at_most {
+        let effects = bench.second();
+        if effects.contains(&Effect::Pause) {
+            bench.tell(Event::Done(Done::Paused(Ok(()))));
+        }
+        if effects.iter().any(|effect| matches!(effect, Effect::Kill(_))) {
+            return second;
+        }
+    }
+    panic!("it still runs after {at_most} s");
+}
+
+#[test]
+fn a_job_that_nobody_signs_for_is_ended_and_submitted_with_what_was_signed() {
+    let mut bench = Bench::running(1_000);
+    // Signed to 5 s, frozen at 15 s; 36 graces of 20 s later it is over.
+    let seconds = seconds_until_killed(&mut bench, 1_000);
+    assert_eq!(seconds, 15 + 36 * 20);
+    let attempt = bench.job.record.attempt.as_ref().unwrap();
+    assert_eq!(attempt.stop, Some(Stop::Unsigned));
+    bench.exits(ExitOutcome::Signal(9), false);
+    let proposal = bench.collected();
+    assert_eq!(proposal.result.outcome, Outcome::Stopped);
+    let effects = bench.after(20_000);
+    let submitted = effects.iter().any(|effect| matches!(effect, Effect::Submit { .. }));
+    assert!(submitted, "{effects:?}");
+}
+
+#[test]
+fn a_job_is_ended_half_a_day_before_its_last_deadline_however_often_it_was_paused() {
+    let mut bench = Bench::running(1_000);
+    let deadline = bench.job.record.attempt.as_ref().unwrap().last_deadline();
+    let late = deadline - 12 * 60 * 60;
+    let now = bench.moment().unix_millis / 1_000;
+    bench.now.chain_ahead_millis = (late - now - 2) * 1_000;
+    assert_eq!(seconds_until_killed(&mut bench, 10), 2);
+}
+
 #[test]
 fn job_stops_when_its_escrow_is_used_up_and_bills_not_a_unit_more() {
     // Escrow for 8 s.
