@@ -447,6 +447,17 @@ contract MatchingTest is Fixture {
 
     // ------------------------------------------------------------------------------------------------------------------------------- budgets
 
+    function test_RevertWhen_NeitherPayerNorBudgetKeySignedTheOrder() public {
+        Order memory o = _order();
+        o.budget = _budget(0, payer.addr, budgetKey.addr, 10e6, 5e6);
+        Bid memory b = _bid(o, node);
+        bytes memory bidSig = _sign(operator, hashes.hashBid(b));
+        bytes memory orderSig = _sign(signer, hashes.hashOrder(o));
+        vm.expectRevert(abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, payer.addr));
+        vm.prank(signer.addr);
+        cloud.matchOrder(o, orderSig, b, bidSig);
+    }
+
     function test_ABudgetKeySignsAndSendsOrdersForItsPayer() public {
         uint256 budget = _budget(0, payer.addr, budgetKey.addr, 10e6, 5e6);
         Order memory o = _order();

@@ -98,6 +98,13 @@ contract StakingTest is StakingFixture {
         staking.extend(100);
     }
 
+    function test_TheSmallestStakeCanBeExtended() public {
+        _stake(alice, 1e18, 14);
+        vm.prank(alice);
+        staking.extend(365);
+        assertEq(_weightOf(alice), 4e18);
+    }
+
     function test_AnEndedStakeCountsAnewWhenMoreIsAdded() public {
         _stake(alice, K, 365);
         vm.warp(block.timestamp + 365 days);

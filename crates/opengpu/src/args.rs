@@ -12,9 +12,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use opengpu_core::ids::BudgetId;
 
 pub(crate) use deploy::{Advance, Deploy};
-pub(crate) use node::{BondChange, Incentives, Node, NodeChoice, PriceChange};
+pub(crate) use node::{Bond, Incentives, Node, NodeChoice, PriceChange, Unbond};
 pub(crate) use stake::{Claim, Extend, Lock, Stake, Unlock, Whose};
-pub(crate) use values::{ByteCount, CpuMillis, Seconds, UsdMicros};
+pub(crate) use values::{ByteCount, CpuMillis, Seconds, UsdMicros, address};
 pub(crate) use wallet::{Budget, BudgetOpen, BudgetRevoke, Transfer, Wallet};
 
 /// Rent computing power, or sell it: jobs in containers, metered by the second, paid through an escrow on chain.

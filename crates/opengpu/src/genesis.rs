@@ -11,6 +11,7 @@ use opengpu_core::job::UsdRate;
 use opengpu_core::money::Amount;
 use serde::Deserialize;
 
+use crate::args;
 use crate::failure::{Failure, OrFail, Outcome};
 
 /// Digits of OPEN after the point.
@@ -137,20 +138,12 @@ fn allocations(parts: &[Part]) -> Outcome<Vec<Allocation>> {
     )))
 }
 
-/// An address in lower case, or in mixed case with a checksum that is right (EIP-55).
+/// An address that somebody can have the key of.
 fn address(field: &str, text: &str) -> Outcome<Address> {
-    let is_mixed = text != text.to_ascii_lowercase();
-    let address = if is_mixed {
-        Address::parse_checksummed(text, None).ok()
-    } else {
-        text.parse().ok()
-    };
-    match address {
-        Some(Address::ZERO) => Err(wrong(format_args!("{field}: it is the zero address"))),
-        Some(address) => Ok(address),
-        None => Err(wrong(format_args!(
-            "{field}: `{text}` is not an address, or its checksum is wrong"
-        ))),
+    match args::address(text) {
+        Ok(Address::ZERO) => Err(wrong(format_args!("{field}: it is the zero address"))),
+        Ok(address) => Ok(address),
+        Err(error) => Err(wrong(format_args!("{field}: {error}"))),
     }
 }
 

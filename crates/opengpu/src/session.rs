@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use opengpu_chain::keys::KeyFiles;
+use opengpu_chain::keys::{KEY_FILE_VARIABLE, KeyFiles, PASSWORD_FILE_VARIABLE};
 use opengpu_chain::{ChainClient, ChainError, Network, Remedy, Sent};
 use opengpu_core::Address;
 use opengpu_core::ids::{ChainId, JobId, NodeId};
@@ -45,25 +45,26 @@ impl Profile {
         let config = home.config()?;
         let named = global.network.clone().or(config.default_network.clone());
         let name = named.unwrap_or_else(|| LOCAL.to_owned());
+        let key = environment_key()?;
         match config.network.get(&name) {
-            Some(entry) => Self::configured(home, name, entry),
-            None if name == LOCAL => Self::local(home),
+            Some(entry) => Self::configured(home, name, entry, key),
+            None if name == LOCAL => Self::local(home, key),
             None => Err(unknown_network(home, &config, &name)),
         }
     }
 
-    fn local(home: &Home) -> Outcome<Self> {
+    fn local(home: &Home, key: Option<KeyFiles>) -> Outcome<Self> {
         let local = LocalNetwork::of(home);
         let state = local_state(&local)?;
         Ok(Self {
             name: LOCAL.to_owned(),
             gateways: vec![state.gateway_url()?],
-            key: environment_key().unwrap_or_else(|| local.payer_key()),
+            key: key.unwrap_or_else(|| local.payer_key()),
             network: state.network,
         })
     }
 
-    fn configured(home: &Home, name: String, entry: &NetworkConfig) -> Outcome<Self> {
+    fn configured(home: &Home, name: String, entry: &NetworkConfig, key: Option<KeyFiles>) -> Outcome<Self> {
         let network = configured_network(home, &name, entry)?;
         let gateways = entry
             .gateways
@@ -82,7 +83,7 @@ impl Profile {
                 key: home.join(key),
                 password: home.join(password),
             });
-        let key = environment_key().or(configured).ok_or_else(|| {
+        let key = key.or(configured).ok_or_else(|| {
             Failure::usage(format_args!("network `{name}` has no key to pay with"))
                 .hint("set OPENGPU_KEY_FILE and OPENGPU_PASSWORD_FILE, or keystore and password-file in the config")
         })?;
@@ -128,9 +129,19 @@ pub(crate) fn chosen_network(home: &Home, global: &Global) -> Outcome<Network> {
     }
 }
 
-/// The key that the environment names.
-pub(crate) fn environment_key() -> Option<KeyFiles> {
-    KeyFiles::from_environment().ok()
+/// The key that the environment names; `None` when it names neither file. Half a key is refused: another account would act.
+pub(crate) fn environment_key() -> Outcome<Option<KeyFiles>> {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    let (set, missing) = match (is_set(KEY_FILE_VARIABLE), is_set(PASSWORD_FILE_VARIABLE)) {
+        (false, false) => return Ok(None),
+        (true, true) => {
+            let files = KeyFiles::from_environment().map_err(|error| Failure::usage(&error))?;
+            return Ok(Some(files));
+        }
+        (true, false) => (KEY_FILE_VARIABLE, PASSWORD_FILE_VARIABLE),
+        (false, true) => (PASSWORD_FILE_VARIABLE, KEY_FILE_VARIABLE),
+    };
+    Err(Failure::usage(format_args!("{set} is set, {missing} is not")).hint("set both, or neither"))
 }
 
 /// Reads a URL.
@@ -164,7 +175,7 @@ impl Session {
     /// The same, on the local network with the key of one of its roles unless the environment names a key.
     pub(crate) async fn open_as(home: &Home, global: &Global, role: &str) -> Outcome<Self> {
         let mut profile = Profile::choose(home, global)?;
-        if profile.name == LOCAL && environment_key().is_none() {
+        if profile.name == LOCAL && environment_key()?.is_none() {
             profile.key = LocalNetwork::of(home).key(role);
         }
         Self::with_profile(home, profile).await

@@ -13,11 +13,19 @@ pub(crate) enum Node {
     Show(NodeChoice),
     /// Raise a node to the tier its record and bond have earned; anyone may
     Promote(NodeChoice),
-    /// Put OPEN behind a node
-    Bond(BondChange),
-    /// Ask for a part of the bond back, or take what has matured
-    Unbond(BondChange),
+    /// Put OPEN behind a node; only its owner gets it back
+    Bond(Bond),
+    /// Ask for a part of the bond back, or take what has matured. By the owner
+    #[command(
+        after_help = "Asked for once, it waits 21 days, unless governance has set another time; then the same command takes it, \
+                      within 7 days. Taking it costs the node its tier."
+    )]
+    Unbond(Unbond),
     /// Set the most the node may bid; a raise counts after a day. By the owner
+    #[command(
+        after_help = "A raise takes a day to count, and costs the node its tier at once if the bond does not carry the tier at the \
+                      new price."
+    )]
     Price(PriceChange),
     /// OPEN for the week's jobs, where governance pays it
     #[command(subcommand)]
@@ -44,8 +52,18 @@ pub(crate) struct NodeChoice {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct BondChange {
-    /// How much, in whole OPEN; `unbond 0` drops the request
+pub(crate) struct Bond {
+    /// How much more, in whole OPEN
+    #[arg(value_name = "AMOUNT")]
+    pub(crate) amount: String,
+    /// The node's id [default: the local network's node]
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<NodeId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unbond {
+    /// How much, in whole OPEN; it replaces what was asked for before, and 0 drops that
     #[arg(value_name = "AMOUNT")]
     pub(crate) amount: String,
     /// The node's id [default: the local network's node]

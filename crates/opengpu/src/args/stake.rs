@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 use opengpu_core::Address;
 
+use super::address;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Stake {
     /// Lock OPEN for 14 to 365 days: revenue share, votes, and a payer's discount
@@ -51,6 +53,6 @@ pub(crate) struct Claim {
 #[derive(Debug, Args)]
 pub(crate) struct Whose {
     /// Whose stake [default: yours]
-    #[arg(value_name = "ACCOUNT")]
+    #[arg(value_name = "ACCOUNT", value_parser = address)]
     pub(crate) account: Option<Address>,
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use opengpu_core::Address;
+
 /// Thousandths of a CPU core. Text: cores, at most three digits after the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CpuMillis(pub(crate) u32);
@@ -30,6 +32,22 @@ impl fmt::Display for Expected {
 }
 
 impl std::error::Error for Expected {}
+
+/// The text is neither an address in lower case nor one in mixed case with the right checksum.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address, or its checksum is wrong")]
+pub(crate) struct NotAnAddress(String);
+
+/// Reads an address in lower case, or in mixed case with a checksum that is right (EIP-55).
+pub(crate) fn address(text: &str) -> Result<Address, NotAnAddress> {
+    let is_mixed = text != text.to_ascii_lowercase();
+    let address = if is_mixed {
+        Address::parse_checksummed(text, None).ok()
+    } else {
+        text.parse().ok()
+    };
+    address.ok_or_else(|| NotAnAddress(text.to_owned()))
+}
 
 impl FromStr for CpuMillis {
     type Err = Expected;
@@ -129,6 +147,18 @@ mod tests {
         assert_eq!("3GB".parse(), Ok(ByteCount(3_000_000_000)));
         assert!("512".parse::<ByteCount>().is_err());
         assert!("99999999TiB".parse::<ByteCount>().is_err());
+    }
+
+    #[test]
+    fn an_address_is_in_lower_case_or_has_the_right_checksum() {
+        let right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+        assert!(address(right).is_ok());
+        assert_eq!(address(&right.to_ascii_lowercase()), address(right));
+        let typo = right.replace("aAeb", "aaeb");
+        for wrong in [typo.as_str(), &right[..41], "alice"] {
+            let error = address(wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{wrong}` is not an address")), "{error}");
+        }
     }
 
     #[test]

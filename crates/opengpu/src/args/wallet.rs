@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use opengpu_core::Address;
 use opengpu_core::ids::BudgetId;
 
-use super::Seconds;
+use super::{Seconds, address};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wallet {
@@ -42,7 +42,7 @@ pub(crate) enum Budget {
 #[derive(Debug, Args)]
 pub(crate) struct BudgetOpen {
     /// Account that may spend; it needs some of the chain's coin for gas, and no credits
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) key: Address,
     /// Most it may spend in all, in whole tokens; refunds do not count
     #[arg(long, value_name = "AMOUNT")]

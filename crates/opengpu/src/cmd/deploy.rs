@@ -133,7 +133,7 @@ fn target(context: &Context, args: &Deploy) -> Outcome<Target> {
             Failure::usage(format_args!("no endpoint of the network `{name}` is known"))
                 .hint("--rpc URL says where its chain answers")
         })?;
-    let key = environment_key()
+    let key = environment_key()?
         .or_else(|| configured_key(context, entry?))
         .or_else(|| local_state.map(|_| local.key("governance")))
         .ok_or_else(|| {

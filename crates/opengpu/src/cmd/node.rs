@@ -7,8 +7,10 @@ use opengpu_core::ids::NodeId;
 use opengpu_core::money::Amount;
 
 use super::Context;
-use crate::args::{BondChange, Incentives, Node, NodeChoice, PriceChange};
+use super::wallet::enough;
+use crate::args::{Bond, Incentives, Node, NodeChoice, PriceChange, Unbond};
 use crate::failure::{Failure, Outcome};
+use crate::home::LOCAL;
 use crate::network::LocalNetwork;
 use crate::output::{print_json, print_line};
 use crate::session::{Session, chain_failure};
@@ -29,7 +31,7 @@ pub(crate) async fn node(context: &Context, command: &Node) -> Outcome {
         Node::Unbond(change) => unbond(context, &session, change).await,
         Node::Price(change) => price(context, &session, change).await,
         Node::Drain(choice) => {
-            let node = chosen(context, choice.node)?;
+            let node = chosen(&session, choice.node)?;
             session.chain.drain(node).await.map_err(owner_failure)?;
             told(
                 context,
@@ -39,7 +41,7 @@ pub(crate) async fn node(context: &Context, command: &Node) -> Outcome {
             )
         }
         Node::Resume(choice) => {
-            let node = chosen(context, choice.node)?;
+            let node = chosen(&session, choice.node)?;
             session.chain.resume(node).await.map_err(owner_failure)?;
             told(
                 context,
@@ -51,19 +53,23 @@ pub(crate) async fn node(context: &Context, command: &Node) -> Outcome {
     }
 }
 
-/// The node that is meant: the one named, else the local network's.
-fn chosen(context: &Context, named: Option<NodeId>) -> Outcome<NodeId> {
+/// The node that is meant: the one named, else the local network's where that network is meant.
+fn chosen(session: &Session, named: Option<NodeId>) -> Outcome<NodeId> {
     if let Some(node) = named {
         return Ok(node);
     }
-    let local = LocalNetwork::of(&context.home).state()?;
+    let local = if session.profile.name == LOCAL {
+        LocalNetwork::of(&session.home).state()?
+    } else {
+        None
+    };
     local
         .map(|state| state.node)
         .ok_or_else(|| Failure::usage("no node is named").hint("give its id, the number of its NFT"))
 }
 
 async fn promote(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
-    let node = chosen(context, choice.node)?;
+    let node = chosen(session, choice.node)?;
     let before = session.node(node).await?.tier;
     session.chain.promote_node(node).await.map_err(|error| {
         if error.is_revert("NodeRegistry_NotPromotable") {
@@ -81,21 +87,34 @@ async fn promote(context: &Context, session: &Session, choice: &NodeChoice) -> O
     )
 }
 
-async fn bond(context: &Context, session: &Session, change: &BondChange) -> Outcome {
-    let node = chosen(context, change.node)?;
-    let (_, open) = session.token("OPEN")?;
+async fn bond(context: &Context, session: &Session, change: &Bond) -> Outcome {
+    let node = chosen(session, change.node)?;
+    let (token, open) = session.token("OPEN")?;
     let amount = open.parse(&change.amount)?;
     if amount == Amount::ZERO {
         return Err(Failure::usage("AMOUNT is 0").hint("for example `opengpu node bond 10000`"));
     }
+    let owner = session.node(node).await?.owner;
+    let sender = session.account();
+    if sender != owner && !context.global.yes {
+        let message = format!("only node {node}'s owner {owner} gets a bond back, and you are {sender}");
+        return Err(Failure::usage(message).hint("--yes bonds it all the same"));
+    }
+    enough(
+        &open,
+        amount,
+        session.tokens(token).await?,
+        "outside the wallet",
+        "`opengpu wallet withdraw … --token OPEN` takes credits out",
+    )?;
     session.chain.bond(node, amount).await.map_err(chain_failure)?;
     let bond = session.node(node).await?.bond;
     let text = format!("has a bond of {}", open.show(bond));
     told(context, node, &text, serde_json::json!({ "bond": bond }))
 }
 
-async fn unbond(context: &Context, session: &Session, change: &BondChange) -> Outcome {
-    let node = chosen(context, change.node)?;
+async fn unbond(context: &Context, session: &Session, change: &Unbond) -> Outcome {
+    let node = chosen(session, change.node)?;
     let (_, open) = session.token("OPEN")?;
     let amount = open.parse(&change.amount)?;
     let now = session.now().await?;
@@ -104,14 +123,15 @@ async fn unbond(context: &Context, session: &Session, change: &BondChange) -> Ou
     if is_mature && amount == standing.unbonding {
         let to = session.account();
         session.chain.withdraw_unbonded(node, to).await.map_err(owner_failure)?;
-        let bond = session.node(node).await?.bond;
-        let text = format!("gave {} back; its bond is {}", open.show(amount), open.show(bond));
-        return told(
-            context,
-            node,
-            &text,
-            serde_json::json!({ "bond": bond, "unbonding": "0" }),
+        let found = session.node(node).await?;
+        let text = format!(
+            "gave {} back; its bond is {}{}",
+            open.show(amount),
+            open.show(found.bond),
+            fall_text(standing.tier, found.tier)
         );
+        let json = serde_json::json!({ "bond": found.bond, "unbonding": "0", "tier": found.tier });
+        return told(context, node, &text, json);
     }
     session
         .chain
@@ -133,8 +153,9 @@ async fn unbond(context: &Context, session: &Session, change: &BondChange) -> Ou
 }
 
 async fn price(context: &Context, session: &Session, change: &PriceChange) -> Outcome {
-    let node = chosen(context, change.node)?;
+    let node = chosen(session, change.node)?;
     let micros = change.usd.0;
+    let before = session.node(node).await?.tier;
     session
         .chain
         .set_list_price(node, micros)
@@ -149,10 +170,21 @@ async fn price(context: &Context, session: &Session, change: &PriceChange) -> Ou
             usd(found.pending_list_price)
         ),
     };
+    let text = text + &fall_text(before, found.tier);
     let json = serde_json::json!({
         "listPrice": found.list_price, "pendingListPrice": found.pending_list_price, "listPriceFrom": found.list_price_from,
+        "tier": found.tier,
     });
     told(context, node, &text, json)
+}
+
+/// What to add where the tier fell.
+fn fall_text(before: u8, after: u8) -> String {
+    if after < before {
+        format!("; tier T{before} -> T{after}; `opengpu node promote` when it is earned again")
+    } else {
+        String::new()
+    }
 }
 
 fn usd(micros: u64) -> String {

@@ -95,7 +95,8 @@ fn positive(name: &TokenName, text: &str) -> Outcome<Amount> {
     }
 }
 
-fn enough(name: &TokenName, wanted: Amount, there: Amount, place: &str, hint: &str) -> Outcome {
+/// Refuses what is more than there is.
+pub(super) fn enough(name: &TokenName, wanted: Amount, there: Amount, place: &str, hint: &str) -> Outcome {
     if wanted <= there {
         return Ok(());
     }

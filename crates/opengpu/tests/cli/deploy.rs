@@ -159,6 +159,28 @@ fn a_genesis_that_is_wrong_is_refused() {
 }
 
 #[test]
+fn the_local_networks_node_is_not_meant_on_another_network() {
+    let elsewhere = Elsewhere::start("31337");
+    json(&elsewhere.deploy(&[]));
+    let home = elsewhere.home.path();
+    let deployment = std::fs::read(home.join("deployments/31337.json")).unwrap();
+    let network: Value = serde_json::from_slice(&deployment).unwrap();
+    let ports = serde_json::json!({ "chain": 1, "gateway": 1, "node": 1 });
+    let state = serde_json::json!({ "network": network, "node": "1", "ports": ports });
+    std::fs::create_dir_all(home.join("networks/local")).unwrap();
+    std::fs::write(home.join("networks/local/network.json"), state.to_string()).unwrap();
+    let config = "[network.elsewhere]\ngateways = [\"http://127.0.0.1:1\"]\ndeployment = \"deployments/31337.json\"\n";
+    std::fs::write(home.join("config.toml"), config).unwrap();
+
+    let output = elsewhere.opengpu(&["--network", "elsewhere", "node", "show"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output).contains("no node is named"), "{}", words(&output));
+    // Here it is meant; this chain just has no node.
+    let output = elsewhere.opengpu(&["node", "show"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+}
+
+#[test]
 fn a_local_chain_needs_no_genesis_and_its_clock_moves() {
     let elsewhere = Elsewhere::start("31337");
     let report = json(&elsewhere.deploy(&[]));

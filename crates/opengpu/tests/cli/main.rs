@@ -9,6 +9,10 @@ use tempfile::TempDir;
 
 /// Runs the program with a home folder of its own; the terminal's width does not matter.
 fn opengpu(home: &TempDir, arguments: &[&str]) -> Output {
+    command(home, arguments).output().unwrap()
+}
+
+fn command(home: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("opengpu"));
     command
         .args(arguments)
@@ -17,7 +21,7 @@ fn opengpu(home: &TempDir, arguments: &[&str]) -> Output {
     for name in ["OPENGPU_NETWORK", "OPENGPU_KEY_FILE", "OPENGPU_PASSWORD_FILE"] {
         command.env_remove(name);
     }
-    command.output().unwrap()
+    command
 }
 
 /// Exit code and stderr, with the home folder's name taken out.
@@ -76,6 +80,40 @@ fn a_wrong_config_is_named() {
     let mars = "[network.mars]\ngateways = []\ndeployment = \"mars.json\"\n";
     std::fs::write(home.path().join("config.toml"), mars).unwrap();
     insta::assert_snapshot!("deployment_missing", said_in(&home, &["--network", "mars", "ps"]));
+}
+
+#[test]
+fn half_a_key_in_the_environment_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let variables = ["OPENGPU_KEY_FILE", "OPENGPU_PASSWORD_FILE"];
+    for (set, missing) in [(variables[0], variables[1]), (variables[1], variables[0])] {
+        for arguments in [
+            &["wallet", "show"][..],
+            &["node", "drain"],
+            &["deploy", "--rpc", "http://127.0.0.1:1"],
+        ] {
+            let output = command(&home, arguments).env(set, "/nowhere").output().unwrap();
+            let words = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {words}");
+            let expected = format!("error: {set} is set, {missing} is not\nhint: set both, or neither\n");
+            assert_eq!(words, expected, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn an_address_with_a_wrong_checksum_is_refused() {
+    let wrong = "0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    for arguments in [
+        &["stake", "show", wrong][..],
+        &["wallet", "budget", "open", "--cap", "1", "--key", wrong],
+    ] {
+        let words = said(arguments);
+        let expected = format!("`{wrong}` is not an address, or its checksum is wrong");
+        assert!(words.starts_with("2\n") && words.contains(&expected), "{words}");
+    }
+    let right = wrong.to_ascii_lowercase();
+    assert!(said(&["stake", "show", &right]).contains("there is no local network yet"));
 }
 
 #[test]

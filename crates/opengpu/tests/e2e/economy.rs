@@ -109,6 +109,17 @@ fn a_node_earns_its_tiers_and_a_bonus_with_them() {
     network.json(&["node", "price", "40000"]);
     network.json(&["advance", "3d"]);
     network.json(&["node", "bond", "24000000000"]);
+    let more_than_there_is = network.opengpu(&["node", "bond", "100000000001"]);
+    assert_fails(&more_than_there_is, 5, "outside the wallet, not 100000000001 OPEN");
+    let bond_as_payer = |arguments: &[&str]| {
+        let mut command = network.command(&[&["--json", "node", "bond", "1"], arguments].concat());
+        command
+            .env("OPENGPU_KEY_FILE", network.data("keys/payer.json"))
+            .env("OPENGPU_PASSWORD_FILE", network.data("keys/password"));
+        command.output().unwrap()
+    };
+    assert_fails(&bond_as_payer(&[]), 2, "gets a bond back");
+    assert!(bond_as_payer(&["--yes"]).status.success());
     for _ in 0..4 {
         assert_adds_up(&network.bill(&["--max-cost", "5", "--memory", "64MiB"], "sleep 3"));
     }
@@ -137,7 +148,8 @@ fn a_node_earns_its_tiers_and_a_bonus_with_them() {
     );
     assert_adds_up(&bill);
     // What the bond no longer carries at a higher price is not kept.
-    network.json(&["node", "price", "400000"]);
+    let price = network.json(&["node", "price", "400000"]);
+    assert_eq!(price["tier"], 0, "{price}");
     assert_eq!(network.json(&["node", "show"])["tier"], 0);
 }
 

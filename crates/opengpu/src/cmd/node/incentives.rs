@@ -46,6 +46,8 @@ struct Unreported {
     usd_micros: u64,
     /// Base units of OPEN it can bring at most.
     cap: Amount,
+    /// Unix second until which it can be reported.
+    reportable_until: u64,
 }
 
 /// A week's part of a payee.
@@ -113,9 +115,14 @@ fn week_of(record: &JobRecord) -> u64 {
     record.entered_at / WEEK_SECONDS
 }
 
+/// Unix second at which the week after `week` is over: its jobs can be reported until then, and it is paid from then on.
+fn closes_at(week: u64) -> u64 {
+    (week + 2) * WEEK_SECONDS
+}
+
 /// What is there to be reported, waits, or is due.
 pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
-    let node = chosen(context, choice.node)?;
+    let node = chosen(session, choice.node)?;
     session.node(node).await?;
     let shown = read(session, node).await.map_err(chain_failure)?;
     if context.global.json {
@@ -164,7 +171,10 @@ fn unreported_rows(unreported: &[Unreported], open: &TokenName) -> Vec<[String; 
             format!("{} USD", usd(usd_micros)),
             String::new(),
             open.show(cap),
-            format!("jobs to report: {count}; `opengpu node incentives claim`"),
+            format!(
+                "jobs to report: {count}; `opengpu node incentives claim` until unix second {}",
+                closes_at(week)
+            ),
         ]
     };
     weeks.into_iter().map(row).collect()
@@ -196,13 +206,14 @@ async fn read(session: &Session, node: NodeId) -> Result<Shown, ChainError> {
         cap: share.share.cap,
         amount: share.amount(),
         is_due: found.is_due(share),
-        payable_from: (share.week + 2) * WEEK_SECONDS,
+        payable_from: closes_at(share.week),
     });
     let unreported = found.unreported.iter().map(|(record, share)| Unreported {
         job_id: record.job,
         week: week_of(record),
         usd_micros: small(share.usd_micros),
         cap: share.cap,
+        reportable_until: closes_at(week_of(record)),
     });
     Ok(Shown {
         node,
@@ -220,13 +231,13 @@ fn small(usd_micros: u128) -> u64 {
 
 /// Reports what is not reported and pays what is due.
 pub(super) async fn claim(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
-    let node = chosen(context, choice.node)?;
+    let node = chosen(session, choice.node)?;
     session.node(node).await?;
     let found = Found::read(session, node).await.map_err(chain_failure)?;
     let mut reported = Vec::new();
     for (record, _) in &found.unreported {
         match session.chain.report_job(record).await {
-            Ok(_) => reported.push(record.job),
+            Ok(_) => reported.push(record),
             Err(error) if error.is_revert("Incentives_AlreadyReported") => {}
             Err(error) => return Err(chain_failure(error)),
         }
@@ -242,7 +253,7 @@ pub(super) async fn claim(context: &Context, session: &Session, choice: &NodeCho
     tell(context, session, node, &reported, &paid)
 }
 
-fn unpaid(error: ChainError, share: &IncentiveShare, reported: &[JobId]) -> Failure {
+fn unpaid(error: ChainError, share: &IncentiveShare, reported: &[&JobRecord]) -> Failure {
     let failure = chain_failure(error);
     failure.hint(format_args!(
         "jobs reported: {}; week {} stays owed: claim it again later",
@@ -255,13 +266,14 @@ fn tell(
     context: &Context,
     session: &Session,
     node: NodeId,
-    reported: &[JobId],
+    reported: &[&JobRecord],
     paid: &[(u64, Address, Amount)],
 ) -> Outcome {
     if context.global.json {
         let paid = paid
             .iter()
             .map(|(week, payee, amount)| serde_json::json!({ "week": week, "payee": payee, "amount": amount }));
+        let reported: Vec<JobId> = reported.iter().map(|record| record.job).collect();
         return print_json(&serde_json::json!({
             "node": node, "reported": reported, "paid": paid.collect::<Vec<_>>(),
         }));
@@ -270,9 +282,18 @@ fn tell(
     for (week, payee, amount) in paid {
         print_line(&format!("paid {} to {payee} for week {week}", open.show(*amount)))?;
     }
-    match (reported.len(), paid.len()) {
-        (0, 0) => print_line("nothing to report, nothing due; `opengpu node incentives show` says why"),
-        (0, _) => Ok(()),
-        (count, _) => print_line(&format!("jobs reported: {count}")),
+    if reported.is_empty() && paid.is_empty() {
+        return print_line("nothing to report, nothing due; `opengpu node incentives show` says why");
     }
+    let mut weeks = BTreeMap::<u64, u32>::new();
+    for record in reported {
+        *weeks.entry(week_of(record)).or_default() += 1;
+    }
+    for (week, count) in weeks {
+        print_line(&format!(
+            "jobs of week {week} reported: {count}; the same command claims the week from unix second {} on",
+            closes_at(week)
+        ))?;
+    }
+    Ok(())
 }

@@ -72,7 +72,7 @@ struct GatePart {
 
 /// A node's standing, and what the next tier asks for.
 pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoice) -> Outcome {
-    let node = chosen(context, choice.node)?;
+    let node = chosen(session, choice.node)?;
     let found = session.node(node).await?;
     let record = session.chain.node_record(node).await.map_err(chain_failure)?;
     let (_, open) = session.token("OPEN")?;
