@@ -67,16 +67,6 @@ contract JobsSymbolic is JobRules {
         assert(this.countedMillis(_terms(uint32(maxSeconds) + extended), uint256(millis) + more) >= before);
     }
 
-    /// @dev And whatever more was used, it is never worth less, here at one price: of prices that are unknown too, solvers compare no quotients.
-    function check_MoreUsageIsNeverWorthLess(uint32 millis, uint32 more, uint32 egress, uint32 moreEgress, uint128 escrow) external view {
-        Terms memory terms = _terms(0);
-        (terms.computePerHour, terms.egressPerGiB, terms.escrow) = (2_500_003, 1_001, escrow);
-        uint256 before = this.valueOf(terms, millis, egress);
-        unchecked {
-            assert(this.valueOf(terms, uint256(millis) + more, uint256(egress) + moreEgress) >= before);
-        }
-    }
-
     /// @dev And with more escrow it is never worth less. With more usage it is not either, by the definition of the cost (`PricingSymbolic`): the least
     /// number that, times a constant, is no less than a sum that grows with the usage.
     function check_MoreEscrowIsNeverWorthLess(uint64 millis, uint128 escrow, uint64 added) external view {
