@@ -97,7 +97,11 @@ impl Job {
         } else {
             "the attempt's last deadline is near".to_owned()
         };
-        self.tell_failure(&reason, "keep a gateway's agent or `--self-sign` running while a job does", effects);
+        self.tell_failure(
+            &reason,
+            "keep a gateway's agent or `--self-sign` running while a job does",
+            effects,
+        );
     }
 
     pub(super) fn on_paused(&mut self, is_done: bool, now: &Now) {
