@@ -7,7 +7,7 @@ use opengpu_core::ids::NodeId;
 use opengpu_core::money::Amount;
 
 use super::Context;
-use super::wallet::enough;
+use super::wallet::enough_open;
 use crate::args::{Bond, Incentives, Node, NodeChoice, PriceChange, Unbond};
 use crate::failure::{Failure, Outcome};
 use crate::home::LOCAL;
@@ -89,7 +89,7 @@ async fn promote(context: &Context, session: &Session, choice: &NodeChoice) -> O
 
 async fn bond(context: &Context, session: &Session, change: &Bond) -> Outcome {
     let node = chosen(session, change.node)?;
-    let (token, open) = session.token("OPEN")?;
+    let (_, open) = session.token("OPEN")?;
     let amount = open.parse(&change.amount)?;
     if amount == Amount::ZERO {
         return Err(Failure::usage("AMOUNT is 0").hint("for example `opengpu node bond 10000`"));
@@ -100,13 +100,7 @@ async fn bond(context: &Context, session: &Session, change: &Bond) -> Outcome {
         let message = format!("only node {node}'s owner {owner} gets a bond back, and you are {sender}");
         return Err(Failure::usage(message).hint("--yes bonds it all the same"));
     }
-    enough(
-        &open,
-        amount,
-        session.tokens(token).await?,
-        "outside the wallet",
-        "`opengpu wallet withdraw … --token OPEN` takes credits out",
-    )?;
+    enough_open(session, amount).await?;
     session.chain.bond(node, amount).await.map_err(chain_failure)?;
     let bond = session.node(node).await?.bond;
     let text = format!("has a bond of {}", open.show(bond));

@@ -7,8 +7,9 @@ use opengpu_core::{Address, U256};
 use serde::Serialize;
 
 use super::Context;
+use super::wallet::enough_open;
 use crate::args::{Claim, Extend, Lock, Stake, Unlock, Whose};
-use crate::failure::{Failure, Kind, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::output::{TokenName, print_json, print_line, table};
 use crate::session::{Session, chain_failure};
 
@@ -58,7 +59,7 @@ pub(crate) async fn stake(context: &Context, command: &Stake) -> Outcome {
 }
 
 async fn lock(context: &Context, session: &Session, args: &Lock) -> Outcome {
-    let (token, open) = session.token("OPEN")?;
+    let (_, open) = session.token("OPEN")?;
     let amount = open.parse(&args.amount)?;
     if amount < LEAST_STAKE {
         return Err(
@@ -66,17 +67,7 @@ async fn lock(context: &Context, session: &Session, args: &Lock) -> Outcome {
                 .hint("for example `opengpu stake lock 1000 --days 90`"),
         );
     }
-    let held = session.tokens(token).await?;
-    if held < amount {
-        let message = format!(
-            "you have {} outside the wallet, not {}",
-            open.show(held),
-            open.show(amount)
-        );
-        return Err(
-            Failure::new(Kind::Budget, message).hint("`opengpu wallet withdraw … --token OPEN` takes credits out")
-        );
-    }
+    enough_open(session, amount).await?;
     session.chain.stake(amount, args.days).await.map_err(chain_failure)?;
     told(context, session, &open, &format!("locked {}", open.show(amount))).await
 }

@@ -95,8 +95,15 @@ fn positive(name: &TokenName, text: &str) -> Outcome<Amount> {
     }
 }
 
+/// Refuses to stake or bond more OPEN than the account has outside the wallet.
+pub(super) async fn enough_open(session: &Session, wanted: Amount) -> Outcome {
+    let (token, open) = session.token("OPEN")?;
+    let hint = "`opengpu wallet withdraw … --token OPEN` takes credits out";
+    enough(&open, wanted, session.tokens(token).await?, "outside the wallet", hint)
+}
+
 /// Refuses what is more than there is.
-pub(super) fn enough(name: &TokenName, wanted: Amount, there: Amount, place: &str, hint: &str) -> Outcome {
+fn enough(name: &TokenName, wanted: Amount, there: Amount, place: &str, hint: &str) -> Outcome {
     if wanted <= there {
         return Ok(());
     }

@@ -1,12 +1,9 @@
 //! Processes killed with -9 at bad moments: the job goes on, nothing is paid twice, nothing is left behind.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use opengpu_chain::ChainEvent;
-
-use crate::network::{Network, assert_adds_up, number, wait_for, words};
+use crate::network::{Network, TINY, assert_adds_up, number, wait_for, words};
 
 /// Kills the node daemon this many times; `OPENGPU_KILLS` for longer runs.
 fn kills() -> u32 {
@@ -93,17 +90,7 @@ fn a_match_and_a_settlement_lost_by_the_chain_are_sent_again() {
 fn a_node_killed_with_a_batch_on_its_way_is_paid_once_for_each_job() {
     let Some(network) = Network::down() else { return };
     network.up_with(&["--settle-gather", "10s"]);
-    let tiny = [
-        "--max-cost",
-        "0.05",
-        "--cpus",
-        "0.1",
-        "--memory",
-        "16MiB",
-        "--disk",
-        "1MiB",
-    ];
-    let jobs: Vec<String> = (0..4).map(|_| network.detached(&tiny, "true")).collect();
+    let jobs: Vec<String> = (0..4).map(|_| network.detached(&TINY, "true")).collect();
     // The batch is sent and not included; the daemon that comes back finds its jobs unsettled and sends another.
     network.hold_back();
     network.wait_for_held_back(1);
@@ -118,9 +105,7 @@ fn a_node_killed_with_a_batch_on_its_way_is_paid_once_for_each_job() {
         (network.node_credits("USDC") >= paid).then_some(())
     });
     assert_eq!(network.node_credits("USDC"), paid, "none is paid twice");
-    let settled = network.events(|event| matches!(event, ChainEvent::Settled { .. }));
-    let settled_jobs: BTreeSet<String> = settled.iter().map(|e| e.event.job().unwrap().to_string()).collect();
-    assert_eq!((settled.len(), settled_jobs), (jobs.len(), jobs.into_iter().collect()));
+    network.settled_once(&jobs);
     assert_no_container_left(&network);
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use opengpu_chain::ChainEvent;
 use serde_json::Value;
 
-use crate::network::{Network, assert_adds_up, assert_fails, number};
+use crate::network::{Network, TINY, assert_adds_up, assert_fails, number};
 
 /// About a dollar a second for the shape of these stories, so that a job of some seconds is worth a counted one.
 pub(crate) const DOLLAR_A_SECOND: &str = "3500";
@@ -161,17 +160,7 @@ fn a_hundred_results_that_wait_are_settled_in_one_transaction() {
     let Some(network) = Network::down() else { return };
     // Nothing but the hundredth result ends the gathering.
     network.up_with(&["--settle-gather", "1h"]);
-    let tiny = [
-        "--max-cost",
-        "0.05",
-        "--cpus",
-        "0.1",
-        "--memory",
-        "16MiB",
-        "--disk",
-        "1MiB",
-    ];
-    let jobs = in_parallel(vec![(); A_HUNDRED], |()| network.detached(&tiny, "true"));
+    let jobs = in_parallel(vec![(); A_HUNDRED], |()| network.detached(&TINY, "true"));
     let bills = in_parallel(jobs.clone(), |job| network.result(&job));
     in_parallel(bills.iter().collect(), |bill| {
         assert_adds_up(bill);
@@ -186,10 +175,7 @@ fn a_hundred_results_that_wait_are_settled_in_one_transaction() {
     let paid: u128 = bills.iter().map(|bill| number(&bill["nodeShare"])).sum();
     assert!(bills.iter().all(|bill| number(&bill["paid"]) > 0));
     assert_eq!(network.node_credits("USDC"), paid, "every job is paid, none twice");
-    let settled = network.events(|event| matches!(event, ChainEvent::Settled { .. }));
-    let settled_jobs: BTreeSet<String> = settled.iter().map(|e| e.event.job().unwrap().to_string()).collect();
-    assert_eq!(settled_jobs, jobs.into_iter().collect());
-    assert_eq!(settled.len(), A_HUNDRED);
+    let settled = network.settled_once(&jobs);
     let transactions: BTreeSet<_> = settled.iter().map(|envelope| envelope.transaction).collect();
     assert_eq!(transactions.len(), 1, "{transactions:?}");
 }

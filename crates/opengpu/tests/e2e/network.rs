@@ -23,6 +23,18 @@ pub(crate) struct Network {
     folder: tempfile::TempDir,
 }
 
+/// What a job asks for of which many fit on a small machine.
+pub(crate) const TINY: [&str; 8] = [
+    "--max-cost",
+    "0.05",
+    "--cpus",
+    "0.1",
+    "--memory",
+    "16MiB",
+    "--disk",
+    "1MiB",
+];
+
 impl Network {
     /// Brings one up, or says loudly why it cannot.
     pub(crate) fn up() -> Option<Self> {
@@ -230,6 +242,17 @@ impl Network {
         });
         events.retain(|envelope| is_meant(&envelope.event));
         events
+    }
+
+    /// The settlements so far, which are of these jobs, one each.
+    pub(crate) fn settled_once(&self, jobs: &[String]) -> Vec<Envelope> {
+        let settled = self.events(|event| matches!(event, ChainEvent::Settled { .. }));
+        let mut found: Vec<String> = settled.iter().map(|e| e.event.job().unwrap().to_string()).collect();
+        let mut wanted = jobs.to_vec();
+        found.sort();
+        wanted.sort();
+        assert_eq!(found, wanted);
+        settled
     }
 
     /// Credits of the local node's payee in base units.
