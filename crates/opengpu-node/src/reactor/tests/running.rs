@@ -311,6 +311,35 @@ fn a_job_that_nobody_signs_for_is_ended_and_submitted_with_what_was_signed() {
 }
 
 #[test]
+fn silence_counts_while_the_daemon_is_away() {
+    let mut bench = Bench::running(1_000);
+    while !bench.second().contains(&Effect::Pause) {}
+    bench.tell(Event::Done(Done::Paused(Ok(()))));
+    bench.is_killed_for(36 * 20_000);
+    bench.second();
+    assert_eq!(bench.job.record.attempt.as_ref().unwrap().stop, Some(Stop::Unsigned));
+}
+
+#[test]
+fn a_signature_in_time_lets_the_job_go_on() {
+    let mut bench = Bench::running(1_000);
+    let mut proposal = None;
+    for _ in 0..15 + 36 * 20 - 1 {
+        let effects = bench.second();
+        if effects.contains(&Effect::Pause) {
+            bench.tell(Event::Done(Done::Paused(Ok(()))));
+        }
+        if effects.iter().any(|effect| matches!(effect, Effect::ProposeVoucher(_))) {
+            proposal = Some(proposal_in(&effects));
+        }
+    }
+    assert_eq!(bench.sign(&proposal.unwrap()), [Effect::Resume]);
+    bench.tell(Event::Done(Done::Resumed(Ok(()))));
+    bench.second();
+    assert_eq!(bench.job.record.attempt.as_ref().unwrap().stop, None);
+}
+
+#[test]
 fn a_job_is_ended_half_a_day_before_its_last_deadline_however_often_it_was_paused() {
     let mut bench = Bench::running(1_000);
     let deadline = bench.job.record.attempt.as_ref().unwrap().last_deadline();
