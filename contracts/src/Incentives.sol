@@ -6,6 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+import {ICloudWallet} from "./interfaces/ICloudWallet.sol";
 import {IIncentives} from "./interfaces/IIncentives.sol";
 import {IJobMarket} from "./interfaces/IJobMarket.sol";
 import {JobState, Progress, Rates, Terms, TermsRates} from "./libraries/JobTerms.sol";
@@ -68,7 +69,9 @@ contract Incentives is IIncentives {
         if (block.timestamp / 1 weeks > week + 1) revert Incentives_ReportingOver(week);
         if (rateOf(week) == 0) revert Incentives_Off(week);
         uint256 usdMicros = Pricing.usdMicrosRoundedDown(progress.value, terms.rates.usdRate());
-        uint256 cap = Pricing.openRoundedDown(Pricing.split(progress.value, terms.rates).treasury, terms.rates);
+        uint256 cap = Pricing.leastOpenRoundedDown(
+            Pricing.split(progress.value, terms.rates).treasury, terms.rates, _usdRateNow(terms.token), _usdRateNow(_openToken)
+        );
 
         // Effect
         _isReported[jobId] = true;
@@ -77,6 +80,10 @@ contract Incentives is IIncentives {
         share.cap = (cap + share.cap).toUint128();
         _totals[week] += usdMicros;
         emit Reported(jobId, week, terms.node, terms.payee, usdMicros, cap);
+    }
+
+    function _usdRateNow(address token) private view returns (uint256) {
+        return ICloudWallet(_cloudverse).listingOf(token).usdRate;
     }
 
     /// @inheritdoc IIncentives

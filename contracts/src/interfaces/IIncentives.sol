@@ -6,7 +6,8 @@ import {Progress, Terms} from "../libraries/JobTerms.sol";
 /// @title OPEN for nodes in proportion to the value they settled
 /// @notice Paid from what this contract was given at genesis, week by week, at a rate governance sets; off until it does. A job is reported with the
 /// terms and progress it ended with, which its slot in Cloudverse is the hash of: jobs themselves pay nothing for it. A payee never gets more for a
-/// week than what its jobs left the treasury, so nobody profits from jobs with himself.
+/// week than what its jobs left the treasury, at the rates of their match or those listed at the report, whichever give less OPEN: nobody profits from
+/// jobs with himself, also where OPEN rose while they ran.
 interface IIncentives {
     /// @notice The rate was set, base units of OPEN a week, for weeks from `fromWeek` on.
     event RateSet(uint128 oldRate, uint128 rate, uint256 fromWeek);
@@ -42,7 +43,7 @@ interface IIncentives {
 
     /// @notice Counts a settled job. By anyone, until the week after its settlement is over.
     /// @param jobId The job.
-    /// @param terms The terms of its last attempt.
+    /// @param terms The terms of its last attempt, the one that counts.
     /// @param progress The progress it ended with: value and usage final, no report standing.
     function report(bytes32 jobId, Terms calldata terms, Progress calldata progress) external;
 
@@ -55,7 +56,8 @@ interface IIncentives {
     /// @notice What all nodes get for a week, base units of OPEN.
     function rateOf(uint256 week) external view returns (uint256);
 
-    /// @notice What was reported of a node and payee in a week: value in millionths of a USD, and what its jobs left the treasury in base units of OPEN.
+    /// @notice What was reported of a node and payee in a week: value in millionths of a USD, and the most that is paid for it in
+    /// base units of OPEN: what its jobs left the treasury.
     function reportedOf(uint256 week, uint256 node, address payee) external view returns (uint128 usdMicros, uint128 cap);
 
     /// @notice Value reported of all nodes in a week, millionths of a USD.

@@ -94,6 +94,14 @@ library Pricing {
         return openRate == 0 ? 0 : amount * rates.usdRate() / openRate;
     }
 
+    /// @dev The same at the rates of the match or at those listed now, whichever is less. What is not listed now counts at its rate of the match.
+    function leastOpenRoundedDown(uint256 amount, Rates rates, uint256 usdRateNow, uint256 openRateNow) internal pure returns (uint256) {
+        if (usdRateNow == 0) usdRateNow = rates.usdRate();
+        if (openRateNow == 0) openRateNow = rates.openRate();
+        uint256 then = openRoundedDown(amount, rates);
+        return then == 0 ? 0 : _min(then, amount * usdRateNow / openRateNow);
+    }
+
     function _min(uint256 a, uint256 b) private pure returns (uint256) {
         return a < b ? a : b;
     }

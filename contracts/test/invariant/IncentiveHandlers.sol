@@ -73,7 +73,7 @@ abstract contract IncentiveHandlers is BatchHandlers {
         Earning storage e = _earning(week, job.terms.node, job.terms.payee);
         uint256 usdMicros = uint256(job.progress.value) * uint96(Rates.unwrap(job.terms.rates)) / 1e24;
         e.usdMicros += usdMicros;
-        e.cap += _openOf(job, _leftOf(job.terms, job.progress.value));
+        e.cap += _leastOpenOf(job, _leftOf(job.terms, job.progress.value));
         reportedUsd[week] += usdMicros;
         // What calls really booked for the treasury. Each can round it down by a base unit.
         leftToTreasury[week][job.terms.node] += _openOf(job, job.treasuryPart + job.payments);
@@ -94,6 +94,17 @@ abstract contract IncentiveHandlers is BatchHandlers {
     function _openOf(Job storage job, uint256 amount) private view returns (uint256) {
         uint256 rates = Rates.unwrap(job.terms.rates);
         return uint96(rates >> 96) == 0 ? 0 : amount * uint96(rates) / uint96(rates >> 96);
+    }
+
+    /// @dev At the rates of the match or at those now, whichever is less; what is not listed now counts as it did at the match.
+    function _leastOpenOf(Job storage job, uint256 amount) private returns (uint256) {
+        uint256 then = _openOf(job, amount);
+        if (then == 0) return 0;
+        uint256 rates = Rates.unwrap(job.terms.rates);
+        (uint256 usdRate, uint256 openRate) = (cloud.listingOf(job.terms.token).usdRate, cloud.listingOf(address(open)).usdRate);
+        uint256 atReport = amount * (usdRate == 0 ? uint96(rates) : usdRate) / (openRate == 0 ? uint96(rates >> 96) : openRate);
+        if (atReport < then) _count("incentive caps below the match's");
+        return atReport < then ? atReport : then;
     }
 
     /// @dev The oldest that is not paid, as soon as nobody can report for its week any more. Some are tried too early, or while there is not enough.

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Vm} from "forge-std/Vm.sol";
 import {IIncentives} from "../../src/interfaces/IIncentives.sol";
 import {Ending, Progress, Terms} from "../../src/libraries/JobTerms.sol";
+import {Extend} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../Fixture.sol";
 
 /// @title Incentives of nodes. Spec: Incentives.tree
@@ -169,6 +170,63 @@ contract IncentivesTest is Fixture {
         incentives.pay(week, node, owner);
         assertEq(open.balanceOf(owner), 150e18);
         assertEq(open.balanceOf(address(incentives)), 0);
+    }
+
+    function _capAfter(uint96 usdcRate, uint96 openRate) private returns (uint256 cap) {
+        vm.startPrank(governance);
+        cloud.setListing(address(usdc), usdcRate, USDC_T0_CAP);
+        cloud.setListing(address(open), openRate, 5000e18);
+        vm.stopPrank();
+        uint256 id = vm.snapshotState();
+        _report();
+        (, cap) = incentives.reportedOf(week, node, owner);
+        vm.revertToState(id);
+    }
+
+    function test_TheCapIsAtTheRatesOfTheMatchOrThoseOfTheReportWhicheverIsLess() public {
+        _work(2_000_000); // leaves the treasury 0.10 USD, 100 OPEN at the match
+        assertEq(_capAfter(USDC_RATE, OPEN_RATE), 100e18);
+        assertEq(_capAfter(USDC_RATE, OPEN_RATE * 10), 10e18);
+        assertEq(_capAfter(USDC_RATE, OPEN_RATE / 10), 100e18);
+        assertEq(_capAfter(USDC_RATE / 2, OPEN_RATE), 50e18);
+        assertEq(_capAfter(USDC_RATE * 2, OPEN_RATE), 100e18);
+        assertEq(_capAfter(USDC_RATE * 2, OPEN_RATE * 4), 50e18);
+        // What is not listed now counts as at the match.
+        assertEq(_capAfter(0, OPEN_RATE), 100e18);
+        assertEq(_capAfter(0, OPEN_RATE * 2), 50e18);
+        assertEq(_capAfter(USDC_RATE / 4, 0), 25e18);
+        assertEq(_capAfter(0, 0), 100e18);
+    }
+
+    function test_WithoutARateOfOpenAtTheMatchNothingIsPaid() public {
+        vm.prank(governance);
+        cloud.setListing(address(open), 0, 0);
+        _work(2_000_000);
+        assertEq(_capAfter(USDC_RATE, OPEN_RATE), 0);
+        assertEq(_capAfter(USDC_RATE, 0), 0);
+    }
+
+    /// @dev Nobody profits from a job with oneself that is extended when OPEN has risen.
+    function test_AJobExtendedAfterOpenRoseIsNoProfit() public {
+        uint256 before = cloud.credits(payer.addr, address(usdc)) + cloud.credits(owner, address(usdc));
+        _match();
+        vm.warp(block.timestamp + 1000);
+        vm.prank(governance);
+        cloud.setListing(address(open), OPEN_RATE * 10, 5000e18);
+        Extend memory ext = Extend({jobId: jobId, attempt: 1, addCost: 1_000_000, addSeconds: 3600, salt: 1});
+        bytes memory opSig = _sign(operator, hashes.hashExtend(ext));
+        vm.prank(payer.addr);
+        cloud.extend(terms, progress, ext, "", opSig);
+        _sync();
+        vm.warp(block.timestamp + 4000);
+        _settle(_result(5_000_000, Ending.Completed));
+        uint256 spent = before - cloud.credits(payer.addr, address(usdc)) - cloud.credits(owner, address(usdc));
+        _report();
+        _afterReporting();
+        incentives.pay(week, node, owner);
+        assertEq(spent, 850_000); // 17 % of 5 USD
+        assertEq(open.balanceOf(owner), 25e18); // 0.25 USD, the treasury's part, at 0.01 USD an OPEN
+        assertLe(open.balanceOf(owner) * OPEN_RATE * 10, spent * USDC_RATE);
     }
 
     function test_RevertWhen_AnAddressIsZero() public {

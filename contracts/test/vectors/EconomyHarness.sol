@@ -69,14 +69,18 @@ contract EconomyHarness {
         }
     }
 
-    /// @dev As {Incentives} counts a settled job.
-    function shares(Payment[] calldata payments) external pure returns (Share[] memory found) {
+    /// @dev As {Incentives} counts a settled job, at the rates listed now.
+    function shares(Payment[] calldata payments, uint96[] calldata usdRates, uint96[] calldata openRates)
+        external
+        pure
+        returns (Share[] memory found)
+    {
         found = new Share[](payments.length);
         for (uint256 i = 0; i < payments.length; ++i) {
             (uint256 value, Rates rates) = (payments[i].newValue, payments[i].rates);
             found[i] = Share({
                 usdMicros: Pricing.usdMicrosRoundedDown(value, rates.usdRate()),
-                cap: Pricing.openRoundedDown(Pricing.split(value, rates).treasury, rates)
+                cap: Pricing.leastOpenRoundedDown(Pricing.split(value, rates).treasury, rates, usdRates[i], openRates[i])
             });
         }
     }

@@ -5,7 +5,7 @@
 
 use alloy_primitives::U256;
 
-use crate::job::Rates;
+use crate::job::{Rates, UsdRate};
 use crate::money::{Amount, split_rounded_down};
 
 /// 10^18 base units times 10^6 millionths of a millionth in a millionth.
@@ -16,22 +16,41 @@ const RATE_TO_USD_MICROS: u128 = 1_000_000_000_000_000_000_000_000;
 pub struct Share {
     /// Their value, millionths of a USD.
     pub usd_micros: u128,
-    /// What they left the treasury, base units of OPEN at the rates of their matches: no more than this is paid.
+    /// What they left the treasury, base units of OPEN: no more than this is paid.
     pub cap: Amount,
 }
 
-/// What a job of that value counts for, both parts rounded down. Without a rate of OPEN its cap is 0.
+/// Rates of the job's token and of OPEN as they are listed when it is reported; 0: not listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListedRates {
+    /// Of the job's token.
+    pub token: UsdRate,
+    /// Of OPEN.
+    pub open: UsdRate,
+}
+
+/// What a job of that value counts for, both parts rounded down. Its cap is at the rates of its match or at those listed, whichever give less
+/// OPEN; what is not listed counts as at the match, and without a rate of OPEN then, the cap is 0.
 #[must_use]
-pub fn share_of_job(value: Amount, rates: Rates) -> Share {
-    let worth = |amount: Amount, by: u128| {
-        let worth = (U256::from(amount.0) * U256::from(rates.usd_rate.0)).checked_div(U256::from(by));
-        u128::try_from(worth.unwrap_or_default()).unwrap_or(u128::MAX)
-    };
+pub fn share_of_job(value: Amount, rates: Rates, listed: ListedRates) -> Share {
     let treasury = split_rounded_down(value, rates.shares).treasury;
+    let at_match = converted(treasury, rates.usd_rate.0, rates.open_rate.0);
+    let listed_or = |listed: UsdRate, at_match: UsdRate| if listed.0 == 0 { at_match.0 } else { listed.0 };
+    let now = converted(
+        treasury,
+        listed_or(listed.token, rates.usd_rate),
+        listed_or(listed.open, rates.open_rate),
+    );
     Share {
-        usd_micros: worth(value, RATE_TO_USD_MICROS),
-        cap: Amount(worth(treasury, rates.open_rate.0)),
+        usd_micros: converted(value, rates.usd_rate.0, RATE_TO_USD_MICROS),
+        cap: Amount(if at_match == 0 { 0 } else { at_match.min(now) }),
     }
+}
+
+/// `amount · rate / by` rounded down, within 128 bits; 0 where `by` is 0.
+fn converted(amount: Amount, rate: u128, by: u128) -> u128 {
+    let worth = (U256::from(amount.0) * U256::from(rate)).checked_div(U256::from(by));
+    u128::try_from(worth.unwrap_or_default()).unwrap_or(u128::MAX)
 }
 
 /// What a share gets of a week's rate, when `total_usd_micros` were settled in all.
@@ -44,7 +63,6 @@ pub fn part_rounded_down(rate: Amount, share: Share, total_usd_micros: u128) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::UsdRate;
     use crate::money::Shares;
 
     /// A stablecoin with six digits; OPEN at a cent.
@@ -61,17 +79,49 @@ mod tests {
         }
     }
 
+    /// OPEN that a job of two dollars can bring at most, when the listed rates are so many times those of its match.
+    fn cap(token: u128, open: u128) -> u128 {
+        let listed = ListedRates {
+            token: UsdRate(token * rates().usd_rate.0),
+            open: UsdRate(open * rates().open_rate.0),
+        };
+        share_of_job(Amount(2_000_000), rates(), listed).cap.0
+    }
+
+    const ONE_OPEN: u128 = 1_000_000_000_000_000_000;
+
     #[test]
     fn a_job_counts_its_value_and_at_most_what_it_left_the_treasury() {
-        let share = share_of_job(Amount(2_000_000), rates());
-        assert_eq!(share.usd_micros, 2_000_000);
+        let unlisted = ListedRates {
+            token: UsdRate(0),
+            open: UsdRate(0),
+        };
+        assert_eq!(share_of_job(Amount(2_000_000), rates(), unlisted).usd_micros, 2_000_000);
         // 3.5 % of two dollars are seven cents: seven OPEN.
-        assert_eq!(share.cap, Amount(7_000_000_000_000_000_000));
+        assert_eq!(cap(1, 1), 7 * ONE_OPEN);
         let without_open = Rates {
             open_rate: UsdRate(0),
             ..rates()
         };
-        assert_eq!(share_of_job(Amount(2_000_000), without_open).cap, Amount::ZERO);
+        for listed in [
+            unlisted,
+            ListedRates {
+                open: UsdRate(1),
+                ..unlisted
+            },
+        ] {
+            assert_eq!(share_of_job(Amount(2_000_000), without_open, listed).cap, Amount::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_cap_is_at_the_rates_that_give_less() {
+        assert_eq!(cap(1, 7), ONE_OPEN);
+        assert_eq!(cap(7, 1), 7 * ONE_OPEN);
+        assert_eq!(cap(7, 14), 7 * ONE_OPEN / 2);
+        assert_eq!(cap(0, 7), ONE_OPEN);
+        assert_eq!(cap(1, 0), 7 * ONE_OPEN);
+        assert_eq!(cap(0, 0), 7 * ONE_OPEN);
     }
 
     #[test]

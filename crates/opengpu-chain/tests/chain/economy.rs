@@ -33,7 +33,7 @@ sol! {
 
         function costs(Usage[] calldata usages) external pure returns (uint256[] memory values);
         function splits(Payment[] calldata payments) external pure returns (Split[] memory whole, Split[] memory moved);
-        function shares(Payment[] calldata payments) external pure returns (Share[] memory found);
+        function shares(Payment[] calldata payments, uint96[] calldata usdRates, uint96[] calldata openRates) external pure returns (Share[] memory found);
         function tiers(Standing[] calldata standings) external pure returns (uint8[] memory found);
         function stakes(address staking, uint128[] calldata amounts, uint16[] calldata lockDays)
             external returns (uint256 time, bool[] memory isDone, uint256[] memory weights, uint256[] memory ends);

@@ -1,7 +1,7 @@
 //! Cost, split, incentives and tiers: pure functions, some hundred random inputs in one call.
 
-use alloy::primitives::U256;
-use opengpu_core::incentive::share_of_job;
+use alloy::primitives::{U256, Uint};
+use opengpu_core::incentive::{ListedRates, share_of_job};
 use opengpu_core::job::{Rates, UsdRate};
 use opengpu_core::money::{
     Amount, MoneyError, Price, Shares, Split, cost_rounded_up, split_in_steps, split_rounded_down,
@@ -145,13 +145,27 @@ fn any_value_splits_as_in_the_contract_at_once_and_in_steps() {
 
 #[test]
 fn any_job_counts_for_incentives_as_in_the_contract() {
-    compare(payment(), async |harness, given| {
-        let found = harness.shares(payments(given)).call().await.unwrap();
-        for ((_, value, rates), expected) in given.iter().zip(&found) {
-            let share = share_of_job(Amount(*value), *rates);
+    let listed = (of_any_length(96), of_any_length(96)).prop_map(|(token, open)| ListedRates {
+        token: UsdRate(token),
+        open: UsdRate(open),
+    });
+    compare((payment(), listed), async |harness, given| {
+        let (of_jobs, listed): (Vec<_>, Vec<_>) = given.iter().copied().unzip();
+        let rates = |of: fn(&ListedRates) -> UsdRate| listed.iter().map(|rates| Uint::from(of(rates).0)).collect();
+        let found = harness.shares(
+            payments(&of_jobs),
+            rates(|rates| rates.token),
+            rates(|rates| rates.open),
+        );
+        for (((_, value, rates), listed), expected) in given.iter().zip(&found.call().await.unwrap()) {
+            let share = share_of_job(Amount(*value), *rates, *listed);
             // Beyond 128 bits the contract refuses the report.
             let expected = (saturated(expected.usdMicros), saturated(expected.cap));
-            assert_eq!((share.usd_micros, share.cap.0), expected, "{value} {rates:?}");
+            assert_eq!(
+                (share.usd_micros, share.cap.0),
+                expected,
+                "{value} {rates:?} {listed:?}"
+            );
         }
     });
 }

@@ -2,13 +2,14 @@
 //!
 //! Jobs of a week can be reported until the next one is over; then the week is paid. Both may be done by anyone, and go to the payee.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use opengpu_chain::transactions::IncentiveShare;
 use opengpu_chain::{ChainError, JobRecord};
 use opengpu_core::Address;
 use opengpu_core::ids::{JobId, NodeId};
-use opengpu_core::incentive::{Share, share_of_job};
+use opengpu_core::incentive::{ListedRates, Share, share_of_job};
 use opengpu_core::money::Amount;
 use opengpu_core::stake::WEEK_SECONDS;
 use serde::Serialize;
@@ -44,7 +45,7 @@ struct Unreported {
     job_id: JobId,
     week: u64,
     usd_micros: u64,
-    /// Base units of OPEN it can bring at most.
+    /// Base units of OPEN it can bring at most, if it is reported at the rates listed now.
     cap: Amount,
     /// Unix second until which it can be reported.
     reportable_until: u64,
@@ -80,9 +81,21 @@ impl Found {
     async fn read(session: &Session, node: NodeId) -> Result<Self, ChainError> {
         let chain = &session.chain;
         let week = chain.now().await? / WEEK_SECONDS;
+        let records = chain.unreported_jobs(node, week - 1).await?;
+        let open = session.profile.network.contracts.open_token;
+        let mut rates = BTreeMap::new();
+        for token in records.iter().map(|record| record.terms.token).chain([open]) {
+            if let Entry::Vacant(rate) = rates.entry(token) {
+                rate.insert(chain.token(token).await?.usd_rate);
+            }
+        }
         let mut unreported = Vec::new();
-        for record in chain.unreported_jobs(node, week - 1).await? {
-            let share = share_of_job(record.progress.value, record.terms.rates);
+        for record in records {
+            let listed = ListedRates {
+                token: rates[&record.terms.token],
+                open: rates[&open],
+            };
+            let share = share_of_job(record.progress.value, record.terms.rates, listed);
             // Reporting what can bring nothing only costs gas.
             let brings = share.usd_micros != 0 && share.cap != Amount::ZERO;
             if brings && chain.incentive_rate(week_of(&record)).await? != Amount::ZERO {
