@@ -42,9 +42,15 @@ pub fn share_of_job(value: Amount, rates: Rates, listed: ListedRates) -> Share {
         listed_or(listed.open, rates.open_rate),
     );
     Share {
-        usd_micros: converted(value, rates.usd_rate.0, RATE_TO_USD_MICROS),
+        usd_micros: usd_micros_rounded_down(value, rates),
         cap: Amount(if at_match == 0 { 0 } else { at_match.min(now) }),
     }
+}
+
+/// Millionths of a USD that an amount of a job's token is worth at the rates of its match.
+#[must_use]
+pub fn usd_micros_rounded_down(amount: Amount, rates: Rates) -> u128 {
+    converted(amount, rates.usd_rate.0, RATE_TO_USD_MICROS)
 }
 
 /// `amount · rate / by` rounded down, within 128 bits; 0 where `by` is 0.

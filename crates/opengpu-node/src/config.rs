@@ -37,6 +37,8 @@ pub struct NodeConfig {
     pub runtime: RuntimeChoice,
     /// Times and depths.
     pub timing: Timing,
+    /// Pay is collected while a job runs as soon as more than this is owed for it, millionths of a USD; 0: never before its end.
+    pub collect_above_usd_micros: u64,
 }
 
 /// Which container engine to use.

@@ -95,6 +95,11 @@ impl Chain for Market {
         Ok(earlier_in(&events, owners))
     }
 
+    async fn collect(&self, at: &Position, voucher: &SignedVoucher) -> Result<(), ChainFault> {
+        self.client.collect(&at.terms, &at.progress, voucher).await?;
+        Ok(())
+    }
+
     async fn settle(&self, at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault> {
         self.settling.settle(at, approved).await
     }

@@ -56,6 +56,8 @@ pub trait Chain: Send + Sync {
     async fn job_state(&self, job: JobId) -> Result<JobState, ChainFault>;
     /// The job's attempts before its newest one, oldest first.
     async fn earlier_attempts(&self, job: JobId) -> Result<Vec<EarlierAttempt>, ChainFault>;
+    /// Pays what a voucher is worth beyond what was collected before. The job goes on.
+    async fn collect(&self, at: &Position, voucher: &SignedVoucher) -> Result<(), ChainFault>;
     /// Closes the attempt with a result both sides signed.
     async fn settle(&self, at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault>;
     /// Closes it alone, with the newest voucher or none.

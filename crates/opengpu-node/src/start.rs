@@ -165,6 +165,7 @@ fn share(config: &NodeConfig, world: &World, depot: Depot, shutdown: Cancellatio
             confirmations: config.timing.confirmations,
             approval_grace_millis: config.timing.approval_grace_seconds * 1000,
             response_window_millis: world.response_window_millis,
+            collect_above_usd_micros: config.collect_above_usd_micros,
         },
         bidder: Bidder {
             domain,

@@ -155,6 +155,9 @@ pub(crate) struct Up {
     /// How long the local node gathers results before it settles them in one transaction [default: as before, else not at all]
     #[arg(long, value_name = "TIME")]
     pub(crate) settle_gather: Option<Seconds>,
+    /// What may be owed for a job before the local node collects it while the job runs, in USD [default: as before, else 10]
+    #[arg(long, value_name = "USD")]
+    pub(crate) collect_above: Option<UsdMicros>,
 }
 
 #[derive(Debug, Args)]

@@ -131,6 +131,9 @@ impl Workshop {
     async fn transact(&self, effect: Effect) -> Option<Done> {
         let (chain, job) = (&self.chain, self.job);
         Some(match effect {
+            Effect::CollectPay { at, voucher } => {
+                Done::PayCollected(self.told("collect", chain.collect(&at, &voucher).await))
+            }
             Effect::Settle { at, approved } => Done::Settled(self.told("settle", chain.settle(&at, &approved).await)),
             Effect::Submit {
                 at,

@@ -78,7 +78,13 @@ impl Job {
             attempt.unmatched_since.get_or_insert(now.chain_millis());
         }
         self.live.head = self.live.head.min(to);
-        for task in [Task::Settle, Task::Submit, Task::Answer, Task::Contest] {
+        for task in [
+            Task::CollectPay,
+            Task::Settle,
+            Task::Submit,
+            Task::Answer,
+            Task::Contest,
+        ] {
             self.live.schedule.hurry(task);
         }
     }

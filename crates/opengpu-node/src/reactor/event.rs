@@ -65,6 +65,8 @@ pub enum Done {
     Killed(Result<(), TaskFault>),
     /// Output and logs are stored.
     Collected(Result<Collected, TaskFault>),
+    /// `collect` was sent.
+    PayCollected(Result<(), ChainFault>),
     /// `settle` was sent.
     Settled(Result<(), ChainFault>),
     /// `submit` was sent.
@@ -166,6 +168,13 @@ pub enum Effect {
     },
     /// Ask the signer to approve a result.
     ProposeResult(Box<ResultProposal>),
+    /// Send `collect`: be paid for what has run.
+    CollectPay {
+        /// What the chain knows.
+        at: Box<Position>,
+        /// A voucher whose time is over.
+        voucher: Box<SignedVoucher>,
+    },
     /// Send `settle`.
     Settle {
         /// What the chain knows.

@@ -23,7 +23,8 @@ impl Job {
         let Stage::Collecting { end } = &attempt.stage else {
             return;
         };
-        if self.live.schedule.begin(Task::Collect, now.boot()) {
+        // The receipt names what was collected: first it has to be known whether that came through.
+        if !self.is_collecting_pay(now) && self.live.schedule.begin(Task::Collect, now.boot()) {
             effects.push(Effect::Report(Step::Collecting));
             effects.push(Effect::Collect {
                 attempt: attempt.terms.attempt(),

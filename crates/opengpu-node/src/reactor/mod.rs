@@ -18,11 +18,13 @@
 //! | `starting` | image, input, start, readiness check |
 //! | `container` | what the container does, and what its end comes to |
 //! | `running` | meter, vouchers, pauses, limits, stops |
+//! | `earning` | being paid while the job runs |
 //! | `finishing` | result, receipt, settle, submit |
 //! | `reports` | answering the payer's side when it says the node failed |
 
 mod chain_news;
 mod container;
+mod earning;
 mod event;
 mod finishing;
 pub mod record;
@@ -34,6 +36,7 @@ mod starting;
 
 use opengpu_core::ids::NodeId;
 use opengpu_core::metering::STOP_GRACE_MILLIS;
+use opengpu_core::money::Amount;
 use opengpu_core::order::Domain;
 use opengpu_core::receipt::Gpu;
 use opengpu_core::sign::SecretKey;
@@ -63,6 +66,8 @@ pub struct Rules {
     pub approval_grace_millis: u64,
     /// How long a report may be answered, milliseconds; the node waits half of it for the signer before it contests.
     pub response_window_millis: u64,
+    /// Pay is collected while a job runs as soon as more than this is owed for it, millionths of a USD; 0: never before its end.
+    pub collect_above_usd_micros: u64,
 }
 
 /// How often the container is looked at, milliseconds: the delay with which an end is noticed, never billed.
@@ -101,6 +106,8 @@ struct Live {
     is_started: bool,
     /// Whether the container is frozen, as far as this life knows.
     is_frozen: bool,
+    /// What the attempt is worth to the chain once the newest `collect` is in a block.
+    collecting: Amount,
     /// When SIGTERM was sent.
     terminated_at: Option<u64>,
     /// Whether the payer was told that image and input are being fetched.
@@ -153,6 +160,7 @@ impl Job {
             Done::Resumed(outcome) => self.on_resumed(outcome.is_ok(), now, effects),
             Done::Killed(_) => self.live.schedule.finish(Task::Kill, now.boot() + RETRY_MILLIS),
             Done::Collected(outcome) => self.on_collected(rules, outcome, now, effects),
+            Done::PayCollected(outcome) => self.on_sent(Task::CollectPay, outcome.is_ok(), now),
             Done::Settled(outcome) => self.on_sent(Task::Settle, outcome.is_ok(), now),
             Done::Submitted(outcome) => self.on_sent(Task::Submit, outcome.is_ok(), now),
             Done::Answered(outcome) => self.on_sent(Task::Answer, outcome.is_ok(), now),

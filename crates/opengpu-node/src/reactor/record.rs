@@ -61,6 +61,9 @@ pub struct Attempt {
     pub proposed: Option<Voucher>,
     /// The newest voucher both have signed: what the node can cash.
     pub newest: Option<SignedVoucher>,
+    /// The voucher before it: as a voucher covers an interval ahead, only this one's time is over when the next is signed.
+    #[serde(default)]
+    pub earned: Option<SignedVoucher>,
     /// How many vouchers both have signed.
     pub vouchers: u32,
     /// Output and logs, once they are stored.
@@ -243,6 +246,7 @@ impl Attempt {
             stop: None,
             proposed: None,
             newest: None,
+            earned: None,
             vouchers: 0,
             leavings: None,
             earlier: Vec::new(),

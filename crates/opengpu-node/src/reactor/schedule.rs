@@ -15,6 +15,7 @@ pub(super) enum Task {
     Resume,
     Kill,
     Collect,
+    CollectPay,
     Settle,
     Submit,
     Answer,
@@ -47,6 +48,11 @@ impl Schedule {
     /// Whether the task is under way.
     pub(super) fn is_under_way(&self, task: Task) -> bool {
         self.under_way.contains(&task)
+    }
+
+    /// Whether the task is under way or rests before it may begin again.
+    pub(super) fn is_begun(&self, task: Task, now: u64) -> bool {
+        self.is_under_way(task) || self.due.get(&task).is_some_and(|due| now < *due)
     }
 
     /// For tasks nobody reports back on: whether to do it now; if so it is due again after `every`.

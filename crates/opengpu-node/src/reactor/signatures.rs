@@ -17,7 +17,7 @@ impl Job {
         let newest_seq = attempt.newest.as_ref().map_or(0, |newest| newest.voucher.seq);
         let is_newer = voucher.seq > newest_seq;
         if is_ours && is_newer && signed.is_by(rules.domain, attempt.terms.operator, attempt.terms.signer) {
-            attempt.newest = Some(signed);
+            attempt.earned = attempt.newest.replace(signed);
             attempt.vouchers += 1;
         }
     }

@@ -105,6 +105,14 @@ pub(crate) struct NodeFile {
     /// Seconds that a co-signed result waits for others, so that one transaction settles up to a hundred of them. At most 12 hours.
     #[serde(default)]
     pub(crate) settle_gather_seconds: u32,
+    /// Pay is collected while a job runs as soon as more than this is owed for it, millionths of a USD; 0: never before its end.
+    #[serde(default = "collect_above")]
+    pub(crate) collect_above_usd_micros: u64,
+}
+
+/// Ten dollars: a transaction is a small part of it on any chain, and the most that a node can lose that is down while it should answer.
+const fn collect_above() -> u64 {
+    10_000_000
 }
 
 impl NodeFile {
@@ -126,6 +134,7 @@ impl NodeFile {
                 disk_bytes: LOCAL_DISK_BYTES,
             },
             settle_gather_seconds: 0,
+            collect_above_usd_micros: collect_above(),
         }
     }
 
@@ -153,6 +162,7 @@ impl NodeFile {
             prices: self.prices,
             capacity: self.capacity,
             runtime: self.runtime,
+            collect_above_usd_micros: self.collect_above_usd_micros,
             timing: Timing {
                 settle_gather_seconds: self.settle_gather_seconds,
                 ..Timing::of(network.chain_id)

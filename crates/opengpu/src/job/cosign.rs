@@ -126,7 +126,11 @@ impl Cosigner {
         pass_over(session.gateway.post_result(record.job_id, &approved).await.map(drop))
     }
 
-    async fn judge(&self, session: &Session, record: &JobRecord, proposal: &ResultProposal) -> Result<(), No> {
+    async fn judge(&mut self, session: &Session, record: &JobRecord, proposal: &ResultProposal) -> Result<(), No> {
+        // The node may have collected since.
+        self.history = History::read(session, record)
+            .await
+            .map_err(|failure| No::new(&failure, true))?;
         let view = self.view(record, unix_millis());
         check_result(&view, &proposal.result).map_err(|refused| No::new(&refused, refused.is_retryable()))?;
         let receipt =

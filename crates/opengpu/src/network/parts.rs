@@ -56,7 +56,7 @@ pub(super) fn start_gateway(local: &LocalNetwork, state: &LocalState) -> Outcome
     start(local, Role::Gateway, &["gateway", "start"], &config)
 }
 
-/// The node with the prices and the gathering time of its last start, unless somebody wishes otherwise.
+/// The node as it was told to ask, gather and collect at its last start, unless somebody wishes otherwise.
 pub(super) fn start_node(local: &LocalNetwork, state: &LocalState, wishes: &args::Up) -> Outcome<RunningProcess> {
     let mut config = NodeFile::local(local, state);
     let path = local.folder.join(format!("{}.toml", Role::Node.name()));
@@ -64,12 +64,16 @@ pub(super) fn start_node(local: &LocalNetwork, state: &LocalState, wishes: &args
     if let Some(former) = former.and_then(|text| toml::from_str::<NodeFile>(&text).ok()) {
         config.prices = former.prices;
         config.settle_gather_seconds = former.settle_gather_seconds;
+        config.collect_above_usd_micros = former.collect_above_usd_micros;
     }
     if let Some(price) = wishes.core_hour {
         config.prices.core_hour_usd_micros = price.0;
     }
     if let Some(gather) = wishes.settle_gather {
         config.settle_gather_seconds = gather.0;
+    }
+    if let Some(above) = wishes.collect_above {
+        config.collect_above_usd_micros = above.0;
     }
     start(local, Role::Node, &["node", "start"], &config)
 }

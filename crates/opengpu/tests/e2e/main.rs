@@ -13,6 +13,7 @@ mod advance;
 mod bad_input;
 mod budgets;
 mod crashes;
+mod earning;
 mod economy;
 mod incentives;
 mod interrupts;

@@ -105,6 +105,10 @@ impl Chain for FakeChain {
         refused()
     }
 
+    async fn collect(&self, _: &Position, _: &SignedVoucher) -> Result<(), ChainFault> {
+        refused()
+    }
+
     async fn settle(&self, _at: &Position, approved: &ApprovedResult) -> Result<(), ChainFault> {
         {
             let mut state = self.state();

@@ -153,6 +153,7 @@ impl TestWorld {
                 ready_within_seconds: 60,
                 settle_gather_seconds: 0,
             },
+            collect_above_usd_micros: 0,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use opengpu_core::ids::{BudgetId, ChainId, CidText, NodeId, Sha256Digest};
-use opengpu_core::job::{Limits, Progress, Rates, Terms};
+use opengpu_core::job::{Limits, Progress, Rates, Terms, UsdRate};
 use opengpu_core::money::Amount;
 use opengpu_core::order::{Bid, Domain, Order, Signable, Voucher};
 use opengpu_core::sign::SecretKey;
@@ -27,6 +27,9 @@ pub(super) const MATCHED_AT: u64 = 1_800_000_000;
 pub(super) const MATCH_BLOCK: u64 = 100;
 /// Boot time of the bench's clock at the match.
 const BOOT_AT_MATCH: u64 = 50_000;
+
+/// A base unit of the job's token is a millionth of a USD.
+const USD_A_TOKEN: UsdRate = UsdRate(1_000_000_000_000_000_000_000_000);
 
 pub(super) struct Bench {
     pub(super) job: Job,
@@ -67,6 +70,7 @@ fn rules() -> Rules {
         confirmations: 3,
         approval_grace_millis: 20_000,
         response_window_millis: 60_000,
+        collect_above_usd_micros: 0,
     }
 }
 
@@ -199,7 +203,10 @@ impl Bench {
                 escrow: order.max_cost,
                 compute_per_hour: Amount(3_600),
                 egress_per_gib: Amount(0),
-                rates: Rates::unpack(U256::ZERO),
+                rates: Rates {
+                    usd_rate: USD_A_TOKEN,
+                    ..Rates::unpack(U256::ZERO)
+                },
                 limits: Limits {
                     matched_at: MATCHED_AT,
                     max_seconds: 100,
@@ -244,6 +251,22 @@ impl Bench {
         }
         if effects.iter().any(|effect| matches!(effect, Effect::Sample { .. })) {
             effects.extend(self.sampled());
+        }
+        effects
+    }
+
+    /// Seconds of a running job whose signer signs each voucher at once. Gives every effect.
+    pub(super) fn signed_seconds(&mut self, seconds: u32) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for _ in 0..seconds {
+            let of_second = self.second();
+            if of_second
+                .iter()
+                .any(|effect| matches!(effect, Effect::ProposeVoucher(_)))
+            {
+                effects.extend(self.sign(&proposal_in(&of_second)));
+            }
+            effects.extend(of_second);
         }
         effects
     }
