@@ -115,6 +115,16 @@ contract FaultsTest is Fixture {
         _report(v);
     }
 
+    function test_AVoucherSignedInTheSecondOfTheReportEndsIt() public {
+        _match();
+        vm.warp(block.timestamp + 300);
+        _report(_none());
+        Voucher memory v = _voucher(1, 1000);
+        assertEq(v.signedAt, progress.reportedAt);
+        _answer(_none(), v);
+        _assertState(JobState.Matched);
+    }
+
     function test_RevertWhen_AnAnswerOrAContestIsNotSignedByBoth() public {
         _match();
         vm.warp(block.timestamp + 1000);
@@ -293,6 +303,16 @@ contract FaultsTest is Fixture {
         _contest(declared, _none());
         assertEq(partsPaid, 300_000);
         assertEq(settlement.billedMillis, 300_000);
+    }
+
+    function test_ContestedForTheSameValue_TheUsageIsOfTheVoucherShown() public {
+        _match();
+        vm.warp(block.timestamp + 5000);
+        Voucher memory declared = _voucher(1, 4_100_000); // both are worth the escrow
+        _report(declared);
+        _contest(declared, _voucher(2, 4_200_000));
+        assertEq(settlement.value, ESCROW);
+        assertEq(settlement.billedMillis, 4_200_000);
     }
 
     function test_RefundTable_ContestedWithNothing_NothingIsPaid() public {

@@ -64,6 +64,8 @@ contract IncentivesTest is Fixture {
         assertEq(incentives.rateOf(week), 1000e18);
         assertEq(incentives.rateOf(week + 1), 5e18);
         assertEq(incentives.rateOf(week - 5), 0);
+        incentives.setRate(50_000_000e18);
+        assertEq(incentives.rateOf(week + 1), 50_000_000e18);
     }
 
     function test_RevertWhen_AReportIsNotOfASettledJob() public {

@@ -335,6 +335,12 @@ contract MatchingTest is Fixture {
         Vm.Wallet memory by = operator;
         for (uint256 i = 1; i < 4; ++i) {
             _interruptBy(by);
+            for (uint256 j = 0; j < i; ++j) {
+                address had = j == 0 ? owner : makeAddr(string.concat("owner ", vm.toString(j)));
+                Vm.Wallet memory key = vm.createWallet(string.concat("sibling ", vm.toString(i), vm.toString(j)));
+                uint256 sibling = _register(had, key.addr);
+                _rematchReverts(signer.addr, sibling, key, abi.encodeWithSelector(IJobEvents.JobMarket_OwnerHadAttempt.selector, had));
+            }
             by = vm.createWallet(string.concat("operator ", vm.toString(i)));
             _rematchOn(_register(makeAddr(string.concat("owner ", vm.toString(i))), by.addr), by);
         }

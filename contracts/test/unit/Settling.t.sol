@@ -167,6 +167,16 @@ contract SettlingTest is Fixture {
         _settleReverts(r, _signApprove(operator, r, 4), abi.encodeWithSelector(IJobEvents.JobMarket_SignatureInvalid.selector, signer.addr));
     }
 
+    function test_RevertWhen_TheOperatorDidNotSignWhatTheSignerSends() public {
+        _match();
+        vm.warp(block.timestamp + 100);
+        Result memory r = _result(60_000, Ending.Completed);
+        bytes memory signature = _signResult(signer, r);
+        vm.expectRevert(_notSignedBy(operator));
+        vm.prank(signer.addr);
+        cloud.settle(terms, progress, r, signature, 4, "");
+    }
+
     function test_RevertWhen_AResultClaimsMoreThanTheTimeSinceTheMatch() public {
         _match();
         vm.warp(block.timestamp + 100);

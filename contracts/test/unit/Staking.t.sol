@@ -456,6 +456,28 @@ contract StakingTest is StakingFixture {
 
     // --------------------------------------------------------------------------------------------------------------------------------- tier
 
+    function test_CloudverseIsToldOfATierOnlyWhereItOrItsEndIsNew() public {
+        open.transfer(payer.addr, 1_000_000e18);
+        vm.startPrank(payer.addr);
+        open.approve(address(staking), type(uint256).max);
+        assertEq(_told(1000e18, 100), 0); // no tier
+        assertEq(_told(1000e18, 200), 0); // no tier until later
+        assertEq(_told(100_000e18, 200), 1); // T1
+        assertEq(_told(1e18, 200), 0); // as before
+        assertEq(_told(1e18, 300), 1); // until later
+        vm.stopPrank();
+    }
+
+    /// @dev How often Cloudverse was told of a tier while that was staked.
+    function _told(uint128 amount, uint16 lockDays) private returns (uint256 times) {
+        vm.recordLogs();
+        staking.stake(amount, lockDays);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] == ICloudWallet.PayerTierSet.selector) ++times;
+        }
+    }
+
     function test_CloudverseKnowsAStakersTierUntilTheLockEnds() public {
         uint256[4] memory weights = [uint256(100_000e18), 1_000_000e18, 10_000_000e18, 100_000_000e18];
         for (uint256 i = 0; i < 4; ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC721Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {INodeRegistry} from "../../src/interfaces/INodeRegistry.sol";
 import {IJobEvents} from "../../src/interfaces/IJobEvents.sol";
 import {Ending, Rates, TermsRates} from "../../src/libraries/JobTerms.sol";
@@ -43,6 +44,8 @@ contract TiersTest is Fixture {
         registry.promote(node);
         vm.expectRevert();
         registry.promote(99);
+        vm.expectRevert(abi.encodeWithSelector(IERC721Errors.ERC721NonexistentToken.selector, 99));
+        registry.earnedTierOf(99);
     }
 
     function test_AnyonePromotesOnceEveryGateIsMet() public {
