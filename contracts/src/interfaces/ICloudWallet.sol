@@ -11,7 +11,7 @@ interface ICloudWallet {
         uint40 expiresAt; // first second at which it is no longer good
         bool isRevoked;
         uint8 depth; // 1..4
-        address key; // who may sign orders and open children
+        address key; // who may sign, match, extend and cancel orders, and open children
         uint128 cap; // spent at most, net of refunds, base units
         uint128 perJob; // locked for one job at most, base units
         address payer;
@@ -130,7 +130,8 @@ interface ICloudWallet {
     /// @param budget Id.
     function revokeBudget(uint256 budget) external;
 
-    /// @notice Lists a token, changes its rate or cap, or de-lists it with a rate of 0. By governance. Open jobs are not affected.
+    /// @notice Lists a token, changes its rate or cap, or de-lists it with a rate of 0. By governance. Attempts that run
+    /// are not affected; a job that was interrupted cannot be matched again while its token is not listed.
     /// @param token ERC-20 that moves exactly what it is told to.
     /// @param usdRate Millionths of a millionth of a USD per 10^18 base units.
     /// @param t0Cap Highest escrow on a node of tier 0, base units.

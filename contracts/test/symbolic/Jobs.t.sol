@@ -67,14 +67,23 @@ contract JobsSymbolic is JobRules {
         assert(this.countedMillis(_terms(uint32(maxSeconds) + extended), uint256(millis) + more) >= before);
     }
 
-    /// @dev And with more escrow it is never worth less. With more usage it is not either, by the definition of the cost (`PricingSymbolic`): the least
-    /// number that, times a constant, is no less than a sum that grows with the usage.
-    function check_MoreEscrowIsNeverWorthLess(uint64 millis, uint128 escrow, uint64 added) external view {
+    /// @dev And with more usage, more escrow or both it is never worth less.
+    /// @custom:halmos --solver-command ../tools/cvc5
+    function check_MoreUsageOrEscrowIsNeverWorthLess(
+        uint64 millis,
+        uint64 later,
+        uint64 egress,
+        uint64 laterEgress,
+        uint128 perHour,
+        uint128 perGiB,
+        uint128 escrow,
+        uint128 laterEscrow
+    ) external view {
+        if (later < millis || laterEgress < egress || laterEscrow < escrow) return;
         Terms memory terms = _terms(0);
-        (terms.computePerHour, terms.escrow) = (2_500_000, escrow);
-        uint256 before = this.valueOf(terms, millis, 0);
-        if (added > type(uint128).max - escrow) return;
-        terms.escrow = escrow + added;
-        assert(this.valueOf(terms, millis, 0) >= before);
+        (terms.computePerHour, terms.egressPerGiB, terms.escrow) = (perHour, perGiB, escrow);
+        uint256 before = this.valueOf(terms, millis, egress);
+        terms.escrow = laterEscrow;
+        assert(this.valueOf(terms, later, laterEgress) >= before);
     }
 }

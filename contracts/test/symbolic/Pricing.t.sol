@@ -5,20 +5,36 @@ import {Rates, TermsRates} from "../../src/libraries/JobTerms.sol";
 import {Pricing} from "../../src/libraries/Pricing.sol";
 
 /// @title Cost formula and fee split, for all values of the stated widths
-/// @notice Products of two unknowns and their quotients are what solvers find hardest, so a check that needs them is about fewer bits than the market
-/// allows. The others hold for the full widths. The fuzz tests have the same properties at the full widths, by sampling.
+/// @notice Products of unknowns and their quotients are hard for solvers of bits, so these checks are decided in integers, at the market's own widths.
+/// @custom:halmos --solver-command ../tools/cvc5
 contract PricingSymbolic {
     uint256 private constant DENOMINATOR = 3_600_000 << 30;
 
-    /// @dev Its definition at the full widths: the fraction rounded up. It has 64 + 128 + 30 bits at most and cannot wrap, so it
-    /// never falls with more usage. Comparing two such quotients is beyond solvers; the fuzz tests do.
+    /// @dev Its definition: the least number that, times the denominator, is not below the numerator. Has 64 + 128 + 30 bits at most, so nothing wraps.
     function check_ValueIsTheFractionRoundedUp(uint64 millis, uint64 bytesOut, uint128 perHour, uint128 perGiB) external pure {
         // Unchecked: solvers meet the check of a product as a quotient.
         unchecked {
             uint256 numerator = uint256(millis) * perHour * (1 << 30) + uint256(bytesOut) * perGiB * 3_600_000;
             uint256 value = Pricing.valueRoundedUp(millis, bytesOut, perHour, perGiB);
-            assert(value == (numerator + DENOMINATOR - 1) / DENOMINATOR);
+            assert(value * DENOMINATOR >= numerator);
+            assert(value == 0 || (value - 1) * DENOMINATOR < numerator);
         }
+    }
+
+    /// @dev More time, more bytes or both are never worth less.
+    function check_MoreUsageIsNeverWorthLess(uint64 millis, uint64 later, uint64 bytesOut, uint64 laterBytes, uint128 perHour, uint128 perGiB)
+        external
+        pure
+    {
+        if (later < millis || laterBytes < bytesOut) return;
+        assert(Pricing.valueRoundedUp(later, laterBytes, perHour, perGiB) >= Pricing.valueRoundedUp(millis, bytesOut, perHour, perGiB));
+    }
+
+    /// @dev Of a larger value stakers never get less, whatever their share.
+    function check_StakersOfMoreGetNoLess(uint128 oldValue, uint128 newValue, uint16 stakersBps) external pure {
+        if (newValue < oldValue) return;
+        Rates rates = TermsRates.pack(1, 1, stakersBps, 0, 0, 0);
+        assert(Pricing.split(newValue, rates).stakers >= Pricing.split(oldValue, rates).stakers);
     }
 
     /// @dev Stakers get exactly their share, and the four parts are the value, whatever the rates.
@@ -33,7 +49,7 @@ contract PricingSymbolic {
     }
 
     /// @dev A part that went below zero would be above the value.
-    function check_NoPartIsNegative(uint16 value, uint16 stakersBps, uint16 treasuryBps, uint16 discountBps, uint16 bonusBps) external pure {
+    function check_NoPartIsNegative(uint128 value, uint16 stakersBps, uint16 treasuryBps, uint16 discountBps, uint16 bonusBps) external pure {
         if (stakersBps > 1500 || treasuryBps > 500 || discountBps > 250 || bonusBps > 250) return;
         Pricing.Split memory parts = Pricing.split(value, TermsRates.pack(1, 1, stakersBps, treasuryBps, discountBps, bonusBps));
         assert(parts.node <= value && parts.stakers <= value && parts.treasury <= value && parts.discount <= value);
@@ -41,10 +57,11 @@ contract PricingSymbolic {
         assert(parts.node >= value - parts.stakers - uint256(value) * treasuryBps / 10_000);
     }
 
-    /// @dev An increase moves exactly what the payer pays more, at the default shares and any discount and bonus.
-    function check_IncreaseMovesWhatThePayerPaysMore(uint16 oldValue, uint16 newValue, uint16 discountBps, uint16 bonusBps) external pure {
-        if (newValue < oldValue || discountBps > 250 || bonusBps > 250) return;
-        Rates rates = TermsRates.pack(1, 1, 1200, 500, discountBps, bonusBps);
+    /// @dev An increase moves exactly what the payer pays more, whatever the shares, discount and bonus.
+    function check_IncreaseMovesWhatThePayerPaysMore(uint128 oldValue, uint128 newValue, uint256 given) external pure {
+        Rates rates = Rates.wrap(given);
+        if (newValue < oldValue || TermsRates.stakersBps(rates) > 1500 || TermsRates.treasuryBps(rates) > 500) return;
+        if (TermsRates.discountBps(rates) > 250 || TermsRates.bonusBps(rates) > 250) return;
         Pricing.Split memory moved = Pricing.splitIncrease(oldValue, newValue, rates);
         uint256 paidMore = Pricing.paidOf(newValue, rates) - Pricing.paidOf(oldValue, rates);
         assert(moved.node + moved.stakers + moved.treasury == paidMore);
