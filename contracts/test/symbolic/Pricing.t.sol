@@ -37,6 +37,19 @@ contract PricingSymbolic {
         assert(Pricing.split(newValue, rates).stakers >= Pricing.split(oldValue, rates).stakers);
     }
 
+    /// @dev A base unit more is never paid with less; so, unit by unit, no larger value is.
+    function check_PayerOfOneMorePaysNoLess(uint128 value, uint16 treasuryBps, uint16 discountBps) external pure {
+        if (treasuryBps > 500 || discountBps > 250) return;
+        Rates rates = TermsRates.pack(1, 1, 0, treasuryBps, discountBps, 0);
+        unchecked {
+            uint256 more = uint256(value) + 1;
+            // Neither of the two that the discount is the lesser of grows by more than a unit: steps, proved like what they lead to.
+            assert(more * discountBps / 10_000 <= uint256(value) * discountBps / 10_000 + 1);
+            assert(more * treasuryBps / 10_000 <= uint256(value) * treasuryBps / 10_000 + 1);
+            assert(Pricing.paidOf(more, rates) >= Pricing.paidOf(value, rates));
+        }
+    }
+
     /// @dev Stakers get exactly their share, and the four parts are the value, whatever the rates.
     function check_PartsAreTheValue(uint128 value, uint256 rates) external pure {
         Rates given = Rates.wrap(rates);

@@ -11,6 +11,7 @@
 //! | [`deployment`] | putting the contracts on a chain |
 //! | [`devnet`] | a local chain that survives being killed |
 //! | [`keys`] | keystore files |
+//! | [`time`] | the chain's seconds, as people read them |
 //! | [`error`] | [`ChainError`], sorted by what to do about it |
 //!
 //! ```no_run
@@ -53,6 +54,7 @@ pub mod keys;
 pub mod network;
 pub mod record;
 mod reverts;
+pub mod time;
 pub mod transactions;
 
 pub use client::{BlockRef, Budget, ChainClient, JobOnChain, NodeOnChain, NodeRecord, TokenOnChain};

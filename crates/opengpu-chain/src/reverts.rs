@@ -1,13 +1,17 @@
 //! What the contracts' refusals mean, for people.
 
+mod sentence;
+
 use std::sync::LazyLock;
 
 use alloy::dyn_abi::{DynSolValue, JsonAbiExt as _};
 use alloy::json_abi::{self, JsonAbi};
-use alloy::primitives::Selector;
+use alloy::primitives::{Address, Selector};
 use serde::Deserialize;
 
 use crate::error::Revert;
+use crate::network::Network;
+use sentence::{Tokens, fill};
 
 /// The committed artifacts whose errors we know. Bytecode is in them too; only the ABI is read here.
 const ARTIFACTS: [&str; 8] = [
@@ -26,9 +30,12 @@ const ERROR_SELECTOR: Selector = Selector::new([0x08, 0xc3, 0x79, 0xa0]);
 /// `assert`, overflow, bad index.
 const PANIC_SELECTOR: Selector = Selector::new([0x4e, 0x48, 0x7b, 0x71]);
 
-/// One sentence per custom error. `{name}` stands for the value of that name.
+/// One sentence per custom error. `{name}` stands for the value of that name, `{name:unit}` for the value in that unit.
 const SENTENCES: &[(&str, &str)] = &[
-    ("CloudWallet_BudgetHasExpired", "budget {budget} expired at {expiresAt}"),
+    (
+        "CloudWallet_BudgetHasExpired",
+        "budget {budget} expired at {expiresAt:time}",
+    ),
     ("CloudWallet_BudgetIsRevoked", "budget {budget} was revoked"),
     (
         "CloudWallet_BudgetMismatch",
@@ -36,7 +43,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "CloudWallet_BudgetPerJobTooLow",
-        "budget {budget} allows {perJob} base units for one job, {asked} were asked",
+        "budget {budget} allows {perJob:token} for one job, {asked:token} were asked",
     ),
     (
         "CloudWallet_BudgetTooDeep",
@@ -44,12 +51,12 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "CloudWallet_BudgetTooLow",
-        "budget {budget} has {left} base units left, {asked} were asked",
+        "budget {budget} has {left:token} left, {asked:token} were asked",
     ),
     ("CloudWallet_BudgetUnknown", "there is no budget {budget}"),
     (
         "CloudWallet_CreditsTooLow",
-        "{account} has {credits} base units of credits in {token}, {asked} were asked",
+        "{account} has {credits:token} in credits, {asked:token} were asked",
     ),
     (
         "CloudWallet_FeeAboveCap",
@@ -59,7 +66,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("CloudWallet_TokenNotListed", "token {token} is not listed"),
     (
         "CloudWallet_TransferInexact",
-        "token {token} moved {moved} base units instead of {asked}: it takes fees or rebases",
+        "{moved:token} moved instead of {asked:token}: the token takes fees or rebases",
     ),
     ("CloudWallet_WeekNotOver", "week {week} is not over"),
     (
@@ -83,7 +90,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("Incentives_AlreadyReported", "job {jobId} was reported before"),
     (
         "Incentives_BalanceTooLow",
-        "the incentives contract has {balance} base units, {amount} are owed; they stay owed until more has come",
+        "the incentives contract has {balance:OPEN}, {amount:OPEN} are owed; they stay owed until more has come",
     ),
     ("Incentives_NotAllowed", "{caller} may not do this with incentives"),
     (
@@ -95,15 +102,21 @@ const SENTENCES: &[(&str, &str)] = &[
         "nothing is to be paid to {payee} for node {node} in week {week}",
     ),
     ("Incentives_Off", "week {week} has no incentives"),
-    ("Incentives_RateAboveCap", "a rate of {rate} is above its cap of {cap}"),
+    (
+        "Incentives_RateAboveCap",
+        "a rate of {rate:OPEN} is above its cap of {cap:OPEN}",
+    ),
     ("Incentives_ReportingOpen", "jobs of week {week} can still be reported"),
     (
         "Incentives_ReportingOver",
         "jobs of week {week} can no longer be reported",
     ),
     ("Incentives_ZeroAddress", "an address is zero"),
-    ("JobMarket_DeadlineNotReached", "this is possible from {deadline} on"),
-    ("JobMarket_DeadlinePassed", "this was possible until {deadline}"),
+    (
+        "JobMarket_DeadlineNotReached",
+        "this is possible from {deadline:time} on",
+    ),
+    ("JobMarket_DeadlinePassed", "this was possible until {deadline:time}"),
     (
         "JobMarket_DisputesMissing",
         "verify level V2 needs the disputes contract, which this network does not have",
@@ -114,13 +127,13 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "JobMarket_EgressPriceAboveCeiling",
-        "the bid's egress price {asked} is above the order's ceiling {ceiling}",
+        "the bid's egress price, {asked:token} per GiB, is above the order's ceiling, {ceiling:token}",
     ),
     (
         "JobMarket_EscrowAboveT0Cap",
-        "an escrow of {escrow} is above {cap}, the most a node of tier T0 may take",
+        "an escrow of {escrow:token} is above {cap:token}, the most a node of tier T0 may take",
     ),
-    ("JobMarket_Expired", "order or bid expired at {expiresAt}"),
+    ("JobMarket_Expired", "order or bid expired at {expiresAt:time}"),
     ("JobMarket_ExtensionUsed", "extension {digest} was used before"),
     ("JobMarket_NotAllowed", "{caller} may not do this with the job"),
     (
@@ -134,11 +147,11 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "JobMarket_PriceAboveCeiling",
-        "the bid's price {asked} is above the order's ceiling {ceiling}",
+        "the bid's price, {asked:token} an hour, is above the order's ceiling, {ceiling:token}",
     ),
     (
         "JobMarket_PriceAboveListPrice",
-        "the bid's price of {asked} USD millionths per hour is above the node's list price {listPrice}",
+        "the bid's price, {asked:USD} an hour, is above the node's list price, {listPrice:USD}",
     ),
     (
         "JobMarket_ReadyTooLate",
@@ -164,7 +177,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "JobMarket_ValueBelowCollected",
-        "a value of {value} is not above the {collected} that were collected",
+        "a value of {value:token} is not above the {collected:token} that were collected",
     ),
     (
         "JobMarket_VerifyLevelIs",
@@ -180,7 +193,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "NodeRegistry_BondTooLow",
-        "node {node} has {available} base units of free bond, {asked} were asked",
+        "node {node} has {available:OPEN} of free bond, {asked:OPEN} were asked",
     ),
     (
         "NodeRegistry_JobsOpen",
@@ -201,7 +214,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "NodeRegistry_UnbondNotMature",
-        "node {node}'s unbond request matures at {unbondsAt}",
+        "node {node}'s unbond request matures at {unbondsAt:time}",
     ),
     (
         "NodeRegistry_UnbondingOutOfRange",
@@ -211,17 +224,17 @@ const SENTENCES: &[(&str, &str)] = &[
     ("NodeRegistry_ZeroAmount", "an amount is zero"),
     (
         "ERC20InsufficientAllowance",
-        "{spender} may move {allowance} base units, {needed} are needed",
+        "{spender} may move {allowance:token}, {needed:token} are needed",
     ),
     (
         "ERC20InsufficientBalance",
-        "{sender} has {balance} base units of the token, {needed} are needed",
+        "{sender} has {balance:token}, {needed:token} are needed",
     ),
-    ("ERC2612ExpiredSignature", "the permit expired at {deadline}"),
+    ("ERC2612ExpiredSignature", "the permit expired at {deadline:time}"),
     ("ERC721NonexistentToken", "there is no node {tokenId}"),
     (
         "OpenToken_AllocationsSum",
-        "the allocations of OPEN are {sum} base units in all, not {supply}",
+        "the allocations are {sum:OPEN} in all, not {supply:OPEN}",
     ),
     (
         "OpenToken_EmptyAllocation",
@@ -229,7 +242,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "NodeRegistry_BondUnitFloorOutOfRange",
-        "a floor of {given} base units is outside {min} to {max}",
+        "a floor of {given:OPEN} is outside {min:OPEN} to {max:OPEN}",
     ),
     (
         "NodeRegistry_NotPromotable",
@@ -237,25 +250,25 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "Staking_EndNotLater",
-        "the lock ends at {end}, the new end {newEnd} is not later",
+        "the lock ends at {end:time}, the new end, {newEnd:time}, is not later",
     ),
     ("Staking_GasTooLow", "there is too little gas to pay every token"),
-    ("Staking_Locked", "the lock ends at {end}"),
+    ("Staking_Locked", "the lock ends at {end:time}"),
     ("Staking_NotAllowed", "{caller} may not do this with stakes"),
     ("Staking_NothingStaked", "{account} has no stake that counts"),
     ("Staking_OutOfRange", "{field} is {value}, outside {min} to {max}"),
     (
         "Staking_RevenueInexact",
-        "token {token} brought {arrived} base units of the {told} told",
+        "{arrived:token} arrived of the {told:token} told",
     ),
     (
         "Staking_RollFirst",
         "token {token} must be rolled from week {nextWeek} on first",
     ),
-    ("Staking_TooLow", "{staked} base units are staked, {asked} were asked"),
+    ("Staking_TooLow", "{staked:OPEN} are staked, {asked:OPEN} were asked"),
     (
         "Staking_WeightWouldFall",
-        "what is staked weighs {weight} and would weigh {newWeight} under so short a lock; lock for longer, or not beyond the present end",
+        "what is staked weighs {weight:weight} and would weigh {newWeight:weight} under so short a lock; lock for longer, or not beyond the present end",
     ),
     ("Staking_ZeroAddress", "an address is zero"),
     (
@@ -289,8 +302,8 @@ static ERRORS: LazyLock<Vec<json_abi::Error>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Decodes revert data.
-pub(crate) fn decode(data: &[u8]) -> Revert {
+/// Decodes revert data. Amounts are written in the tokens of `network`, where one is known.
+pub(crate) fn decode(data: &[u8], network: Option<&Network>) -> Revert {
     let Some((selector, values)) = data.split_first_chunk::<4>() else {
         return plain("Reverted", "the contract refused without saying why".to_owned());
     };
@@ -303,7 +316,7 @@ pub(crate) fn decode(data: &[u8]) -> Revert {
         selector => ERRORS
             .iter()
             .find(|error| error.selector() == selector)
-            .and_then(|error| decode_custom(error, values))
+            .and_then(|error| decode_custom(error, values, network))
             .unwrap_or_else(|| {
                 plain(
                     &selector.to_string(),
@@ -313,7 +326,27 @@ pub(crate) fn decode(data: &[u8]) -> Revert {
     }
 }
 
-fn decode_custom(error: &json_abi::Error, data: &[u8]) -> Option<Revert> {
+/// The refusal of a call that is about `token`: an error that names none itself means that one.
+pub(crate) fn in_token(revert: Revert, token: Address, network: &Network) -> Revert {
+    let tokens = Tokens {
+        network: Some(network),
+        meant: Some(token),
+    };
+    match sentence_of(&revert.name) {
+        Some(sentence) => Revert {
+            text: fill(sentence, &revert.values, tokens),
+            ..revert
+        },
+        None => revert,
+    }
+}
+
+fn sentence_of(error: &str) -> Option<&'static str> {
+    let found = SENTENCES.iter().find(|(name, _)| *name == error);
+    found.map(|(_, sentence)| *sentence)
+}
+
+fn decode_custom(error: &json_abi::Error, data: &[u8], network: Option<&Network>) -> Option<Revert> {
     let decoded = error.abi_decode_input(data).ok()?;
     let values: Vec<(String, String)> = error
         .inputs
@@ -321,10 +354,8 @@ fn decode_custom(error: &json_abi::Error, data: &[u8]) -> Option<Revert> {
         .zip(&decoded)
         .map(|(input, value)| (input.name.clone(), show(&error.name, &input.name, value)))
         .collect();
-    let text = match SENTENCES.iter().find(|(name, _)| *name == error.name) {
-        Some((_, sentence)) => values.iter().fold((*sentence).to_owned(), |text, (name, value)| {
-            text.replace(&format!("{{{name}}}"), value)
-        }),
+    let text = match sentence_of(&error.name) {
+        Some(sentence) => fill(sentence, &values, Tokens { network, meant: None }),
         None => {
             let list: Vec<String> = values.iter().map(|(name, value)| format!("{name} {value}")).collect();
             format!("the contract refused: {} ({})", error.name, list.join(", "))
@@ -381,27 +412,93 @@ fn last_byte(data: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy::primitives::{Address, U256};
+    use alloy::primitives::U256;
     use alloy::sol_types::SolError as _;
+    use opengpu_core::ids::ChainId;
 
-    use crate::bindings::Cloudverse;
+    use crate::bindings::{Cloudverse, Staking};
+    use crate::network::{Contracts, TokenInfo};
+
+    const USDC: Address = Address::repeat_byte(2);
+
+    fn network() -> Network {
+        let token = |symbol: &str, address, decimals| TokenInfo {
+            symbol: symbol.to_owned(),
+            address,
+            decimals,
+        };
+        let open = Address::repeat_byte(3);
+        Network {
+            name: "local".to_owned(),
+            rpc_url: "http://127.0.0.1:8545".to_owned(),
+            chain_id: ChainId::LOCAL,
+            contracts: Contracts {
+                cloudverse: Address::repeat_byte(8),
+                node_registry: Address::repeat_byte(9),
+                open_token: open,
+                tokens: vec![token("OPEN", open, 18), token("USDC", USDC, 6)],
+                staking: None,
+                incentives: None,
+                deployer: None,
+            },
+            deployed_at_block: 0,
+        }
+    }
 
     #[test]
-    fn credits_too_low_names_both_amounts() {
+    fn amounts_are_in_the_token_the_error_names() {
         let data = Cloudverse::CloudWallet_CreditsTooLow {
             account: Address::repeat_byte(1),
-            token: Address::repeat_byte(2),
-            credits: U256::from(5),
-            asked: U256::from(7),
+            token: USDC,
+            credits: U256::from(500_000),
+            asked: U256::from(7_000_000),
         }
         .abi_encode();
-        let revert = decode(&data);
+        let revert = decode(&data, Some(&network()));
         assert_eq!(revert.name, "CloudWallet_CreditsTooLow");
-        assert_eq!((revert.value("credits"), revert.value("asked")), (Some("5"), Some("7")));
+        assert_eq!(
+            (revert.value("credits"), revert.value("asked")),
+            (Some("500000"), Some("7000000"))
+        );
         assert!(
-            revert.text.contains("has 5 base units of credits") && revert.text.ends_with("7 were asked"),
+            revert.text.ends_with(" has 0.5 USDC in credits, 7 USDC were asked"),
             "{revert}"
         );
+        let unknown = decode(&data, None);
+        let expected = format!(" has 500000 base units of {USDC} in credits, 7000000 base units of {USDC} were asked");
+        assert!(unknown.text.ends_with(&expected), "{unknown}");
+    }
+
+    #[test]
+    fn an_error_that_names_no_token_means_the_one_of_the_call() {
+        let data = Cloudverse::CloudWallet_BudgetTooLow {
+            budget: U256::from(4),
+            left: U256::from(500_000),
+            asked: U256::from(1_000_000),
+        }
+        .abi_encode();
+        let revert = decode(&data, Some(&network()));
+        assert_eq!(
+            revert.text,
+            "budget 4 has 500000 base units left, 1000000 base units were asked"
+        );
+        let revert = in_token(revert, USDC, &network());
+        assert_eq!(revert.text, "budget 4 has 0.5 USDC left, 1 USDC were asked");
+    }
+
+    #[test]
+    fn locks_are_in_open_and_end_at_a_time_of_day() {
+        let low = Staking::Staking_TooLow {
+            staked: U256::from(5),
+            asked: U256::from(10_u128.pow(18)),
+        };
+        let low = decode(&low.abi_encode(), Some(&network()));
+        assert_eq!(low.text, "0.000000000000000005 OPEN are staked, 1 OPEN were asked");
+        let locked = Staking::Staking_Locked {
+            end: U256::from(1_795_701_900),
+        };
+        let locked = decode(&locked.abi_encode(), None);
+        assert_eq!(locked.text, "the lock ends at 2026-11-26 14:05 UTC");
     }
 
     #[test]
@@ -418,7 +515,12 @@ mod tests {
                 .find(|(name, _)| *name == error.name)
                 .unwrap_or_else(|| panic!("{} has no sentence", error.name));
             for part in sentence.split('{').skip(1) {
-                let name = part.split('}').next().unwrap();
+                let place = part.split('}').next().unwrap();
+                let (name, unit) = place.split_once(':').unwrap_or((place, ""));
+                assert!(
+                    ["", "time", "OPEN", "USD", "weight", "token"].contains(&unit),
+                    "{place}"
+                );
                 assert!(
                     error.inputs.iter().any(|input| input.name == name),
                     "{}: {{{name}}}",
@@ -440,14 +542,14 @@ mod tests {
     fn reasons_panics_and_unknown_errors_are_told_apart() {
         use alloy::sol_types::{Panic, Revert as Reason};
         assert_eq!(
-            decode(&Reason::from("too late").abi_encode()).text,
+            decode(&Reason::from("too late").abi_encode(), None).text,
             "the contract refused: too late"
         );
         assert_eq!(
-            decode(&Panic::from(0x11u64).abi_encode()).text,
+            decode(&Panic::from(0x11u64).abi_encode(), None).text,
             "the contract failed with panic code 0x11"
         );
-        assert_eq!(decode(&[1, 2, 3, 4]).name, "0x01020304");
-        assert_eq!(decode(&[]).name, "Reverted");
+        assert_eq!(decode(&[1, 2, 3, 4], None).name, "0x01020304");
+        assert_eq!(decode(&[], None).name, "Reverted");
     }
 }

@@ -79,7 +79,12 @@ impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
         let failure = Failure::error(&error);
         match error {
-            GatewayError::Unreachable { .. } => failure.hint("`opengpu status` shows what of the local network runs"),
+            GatewayError::Unreachable { url, .. } if is_loopback(&url) => {
+                failure.hint("`opengpu status` shows what of the local network runs, `opengpu up` starts what does not")
+            }
+            GatewayError::Unreachable { .. } => {
+                failure.hint("try again in a moment, or name another gateway first in the config")
+            }
             GatewayError::UnknownJob => failure.hint("check the job id with `opengpu ps --all`"),
             GatewayError::Malformed { .. } => failure.hint("is the gateway of the same version as this program?"),
             GatewayError::Refused { status, .. } if is_passing(status) => failure.hint("try again in a moment"),
@@ -241,10 +246,15 @@ pub(crate) fn http_client(server: &Url) -> Result<reqwest::Client, reqwest::Erro
     let builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_PATIENCE)
         .read_timeout(READ_PATIENCE);
-    match server.host_str() {
-        Some("127.0.0.1" | "localhost" | "[::1]") => builder.no_proxy().build(),
-        _ => builder.build(),
+    if is_loopback(server) {
+        builder.no_proxy().build()
+    } else {
+        builder.build()
     }
+}
+
+fn is_loopback(server: &Url) -> bool {
+    matches!(server.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }
 
 async fn decode<T: DeserializeOwned>(base: &Url, response: reqwest::Response) -> Result<T, GatewayError> {

@@ -18,18 +18,33 @@ pub(crate) enum Kind {
     Budget = 5,
     /// Something took longer than allowed.
     TimeOut = 6,
+    /// Somebody ended it with Ctrl-C: 128 and the signal's number, as shells have it.
+    Interrupted = 130,
 }
 
 impl Kind {
+    /// Its name for scripts: stable.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Usage => "usage",
+            Self::Program => "program",
+            Self::Provider => "provider",
+            Self::Budget => "budget",
+            Self::TimeOut => "time-out",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// What to try when nothing closer to the cause is known.
     const fn usual_hint(self) -> &'static str {
         match self {
-            Self::Error => "the same command with -v says what it did",
+            Self::Error => "the message names the cause; the same command with -vv shows each request it makes",
             Self::Usage => "the same command with --help says what it takes",
             Self::Program => "the job's log says more",
             Self::Provider => "run it again; the escrow's unused part came back",
             Self::Budget => "`opengpu wallet show` says what there is",
-            Self::TimeOut => "`opengpu status` and `opengpu ps` say where things stand",
+            Self::TimeOut | Self::Interrupted => "`opengpu status` and `opengpu ps` say where things stand",
         }
     }
 }
@@ -40,6 +55,8 @@ pub(crate) struct Failure {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    usual_hint: &'static str,
+    is_printed: bool,
 }
 
 impl Failure {
@@ -50,6 +67,8 @@ impl Failure {
             kind,
             message,
             hint: None,
+            usual_hint: kind.usual_hint(),
+            is_printed: false,
         }
     }
 
@@ -69,6 +88,34 @@ impl Failure {
         self
     }
 
+    /// Sets what to try when nobody adds anything closer to the cause, before or after.
+    pub(crate) fn usually(self, usual_hint: &'static str) -> Self {
+        Self { usual_hint, ..self }
+    }
+
+    /// What is to be tried next.
+    fn what_to_try(&self) -> &str {
+        self.hint.as_deref().unwrap_or(self.usual_hint)
+    }
+
+    /// For scripts: the value of `error` in what `--json` prints.
+    pub(crate) fn for_scripts(&self) -> serde_json::Value {
+        serde_json::json!({ "code": self.kind.code(), "message": self.message, "hint": self.what_to_try() })
+    }
+
+    /// Notes that scripts have it already, in the command's own JSON.
+    pub(crate) fn printed(self) -> Self {
+        Self {
+            is_printed: true,
+            ..self
+        }
+    }
+
+    /// Whether scripts have it already.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.is_printed
+    }
+
     /// The exit code's meaning.
     #[cfg(test)]
     pub(crate) fn kind(&self) -> Kind {
@@ -83,8 +130,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hint = self.hint.as_deref().unwrap_or(self.kind.usual_hint());
-        write!(f, "error: {}\nhint: {hint}", self.message)
+        write!(f, "error: {}\nhint: {}", self.message, self.what_to_try())
     }
 }
 
@@ -128,7 +174,9 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line_and_one_hint() {
-        let failure = Failure::error("a\n  b").hint("first").hint("second");
+        let failure = Failure::error("a\n  b").usually("usual");
+        assert_eq!(failure.to_string(), "error: a b\nhint: usual");
+        let failure = failure.hint("first").hint("second").usually("usual");
         assert_eq!(failure.to_string(), "error: a b\nhint: first");
     }
 
@@ -141,6 +189,7 @@ mod tests {
             Kind::Provider,
             Kind::Budget,
             Kind::TimeOut,
+            Kind::Interrupted,
         ];
         for failure in kinds.map(|kind| Failure::new(kind, "a").to_string()) {
             let hint = failure.strip_prefix("error: a\nhint: ");
@@ -149,6 +198,13 @@ mod tests {
                 "{failure}"
             );
         }
+    }
+
+    #[test]
+    fn scripts_get_the_same_words_and_a_code() {
+        let failure = Failure::new(Kind::TimeOut, "a").hint("b");
+        let expected = serde_json::json!({ "code": "time-out", "message": "a", "hint": "b" });
+        assert_eq!(failure.for_scripts(), expected);
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::failure::{Failure, OrFail, Outcome};
+use opengpu_chain::ChainClient;
+use opengpu_core::B256;
+
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::output::say;
 
 /// Wishes from outside that this process end: SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal went away).
 #[derive(Debug)]
@@ -50,7 +54,69 @@ impl Interrupts {
     ) -> Outcome<T> {
         tokio::select! {
             outcome = work => outcome,
-            _ = self.next() => Err(Failure::error("interrupted").hint(what_is_left)),
+            _ = self.next() => Err(interrupted().hint(what_is_left)),
         }
+    }
+}
+
+/// Runs what may send transactions until it ends or somebody wants the process gone, who is told which one is on its way.
+pub(crate) async fn sending<T>(chain: &ChainClient, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let mut interrupts = Interrupts::listen()?;
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupts.next() => Err(left(chain.on_its_way())),
+    }
+}
+
+/// The same for a transaction that is better waited for: the first wish is answered with why it takes a while, and whoever listened
+/// before hears of it afterwards; the second is obeyed.
+pub(crate) async fn waiting_for_block<T>(chain: &ChainClient, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let mut interrupts = Interrupts::listen()?;
+    tokio::pin!(work);
+    tokio::select! {
+        outcome = &mut work => return outcome,
+        _ = interrupts.next() => {}
+    }
+    if let Some(transaction) = chain.on_its_way() {
+        say(&format!(
+            "note     transaction {transaction} waits for its block; the next Ctrl-C leaves it there"
+        ));
+    }
+    tokio::select! {
+        outcome = &mut work => outcome,
+        _ = interrupts.next() => Err(left(chain.on_its_way())),
+    }
+}
+
+/// What whoever ends a command is told.
+pub(crate) fn interrupted() -> Failure {
+    Failure::new(Kind::Interrupted, "interrupted")
+}
+
+fn left(on_its_way: Option<B256>) -> Failure {
+    match on_its_way {
+        Some(transaction) => Failure::new(
+            Kind::Interrupted,
+            format_args!("interrupted while transaction {transaction} waited for its block"),
+        )
+        .hint("it may still be included: see how things stand before you run the same command again"),
+        None => interrupted().hint("no transaction is on its way"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_is_told_which_transaction_may_still_be_included() {
+        let failure = left(Some(B256::repeat_byte(7)));
+        assert_eq!(failure.kind(), Kind::Interrupted);
+        let said = failure.to_string();
+        assert!(
+            said.contains("transaction 0x0707") && said.contains("may still be included"),
+            "{said}"
+        );
+        assert!(left(None).to_string().ends_with("hint: no transaction is on its way"));
     }
 }

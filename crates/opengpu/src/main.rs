@@ -21,6 +21,7 @@ mod network;
 mod output;
 mod session;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ use crate::args::{Cli, Command, Node};
 use crate::cmd::Context;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::home::Home;
-use crate::output::say;
+use crate::output::tell_failure;
 
 fn main() -> ExitCode {
     // Before anything else: these helpers fork and change namespaces, which only a process with one thread may do.
@@ -42,15 +43,22 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, asks_for_json(std::env::args_os())),
     };
+    let is_json = cli.global.json;
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say(&failure.to_string());
+            tell_failure(&failure, is_json);
             failure.exit_code()
         }
     }
+}
+
+/// Whether a command line that could not be read asks for JSON. What follows `--` is for the job.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut ours = arguments.take_while(|argument| argument != "--");
+    ours.any(|argument| argument == "--json")
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -88,17 +96,20 @@ fn log_to_stderr(cli: &Cli) {
 }
 
 /// Help and version go to stdout as clap writes them; a mistake becomes one line and a hint.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+    let failure = if error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        usage_failure(&error.render().to_string())
+    } else if is_json {
+        Failure::usage("no command is given")
+    } else {
         let _ = error.print();
         return Failure::usage("").exit_code();
-    }
-    let failure = usage_failure(&error.render().to_string());
-    say(&failure.to_string());
+    };
+    tell_failure(&failure, is_json);
     failure.exit_code()
 }
 
@@ -130,6 +141,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_asked_for_before_the_jobs_own_command() {
+        let asks = |line: &[&str]| asks_for_json(line.iter().map(OsString::from));
+        assert!(asks(&["opengpu", "run", "--json"]));
+        assert!(!asks(&["opengpu", "run", "img", "--", "x", "--json"]));
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
+use opengpu_chain::time::show_utc;
 use opengpu_core::ids::JobId;
 use opengpu_core::money::Amount;
+use opengpu_core::tier::DAY_SECONDS;
 use serde::Serialize;
 
 use crate::failure::{Failure, OrFail, Outcome};
@@ -14,6 +16,27 @@ use crate::failure::{Failure, OrFail, Outcome};
 pub(crate) fn print_json(value: &impl Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).or_fail("cannot write JSON")?;
     print_line(&text)
+}
+
+/// Prints a command's data for scripts and hands its outcome on. A failure becomes the object's `error`: scripts get one object, with
+/// the data that there is all the same.
+pub(crate) fn print_json_with(value: &impl Serialize, outcome: Outcome) -> Outcome {
+    let Err(failure) = outcome else {
+        return print_json(value);
+    };
+    let mut value = serde_json::to_value(value).or_fail("cannot write JSON")?;
+    value["error"] = failure.for_scripts();
+    print_json(&value)?;
+    Err(failure.printed())
+}
+
+/// Tells a failure: to people on stderr, and to scripts that want JSON on stdout, unless they have it already.
+pub(crate) fn tell_failure(failure: &Failure, is_json: bool) {
+    say(&failure.to_string());
+    if is_json && !failure.is_printed() {
+        // Nobody is left to tell that this cannot be printed.
+        let _ = print_json(&serde_json::json!({ "error": failure.for_scripts() }));
+    }
 }
 
 /// Prints a line of data on stdout.
@@ -144,6 +167,23 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     show_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// `29 d 23 h`, and less as [`show_millis`].
+pub(crate) fn show_span(seconds: u64) -> String {
+    if seconds < DAY_SECONDS {
+        return show_millis(seconds.saturating_mul(1_000));
+    }
+    format!("{} d {} h", seconds / DAY_SECONDS, seconds % DAY_SECONDS / 3_600)
+}
+
+/// `2026-11-26 14:05 UTC (in 3 d 4 h)`; the time alone once it has come.
+pub(crate) fn show_deadline(at: u64, now: u64) -> String {
+    let time = show_utc(at);
+    match at.saturating_sub(now) {
+        0 => time,
+        left => format!("{time} (in {})", show_span(left)),
+    }
+}
+
 /// `512 MiB`; one digit after the point from 1 KiB on, none when it is 0.
 pub(crate) fn show_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -169,6 +209,19 @@ mod tests {
         assert_eq!(show_bytes(999), "999 B");
         assert_eq!(show_bytes(512 << 20), "512 MiB");
         assert_eq!(show_bytes(1_600), "1.5 KiB");
+    }
+
+    #[test]
+    fn a_deadline_says_when_and_how_long_until_then() {
+        assert_eq!(
+            show_deadline(1_795_701_900, 1_795_701_900 - 273_600),
+            "2026-11-26 14:05 UTC (in 3 d 4 h)"
+        );
+        assert_eq!(
+            show_deadline(1_795_701_900, 1_795_701_900 - 60),
+            "2026-11-26 14:05 UTC (in 1 min 0 s)"
+        );
+        assert_eq!(show_deadline(1_795_701_900, 1_795_701_900), "2026-11-26 14:05 UTC");
     }
 
     #[test]

@@ -191,9 +191,7 @@ impl Session {
             Failure::error(format_args!("cannot read the key: {error}"))
                 .hint("OPENGPU_KEY_FILE names the keystore, OPENGPU_PASSWORD_FILE the file with its password")
         })?;
-        let chain = ChainClient::connect(&profile.network, Some(key.clone()))
-            .await
-            .map_err(chain_failure)?;
+        let chain = connect(&profile.network, Some(key.clone())).await?;
         let url = profile.gateways.first().cloned().ok_or_else(|| {
             Failure::usage("no gateway is configured").hint("set gateways in the network's part of the config")
         })?;
@@ -321,10 +319,25 @@ impl Session {
     }
 }
 
+/// Connects to a network's chain. A local network that is down is started by one command.
+pub(crate) async fn connect(network: &Network, key: Option<SecretKey>) -> Outcome<ChainClient> {
+    let connected = ChainClient::connect(network, key).await;
+    connected.map_err(|error| match error {
+        ChainError::Unreachable { .. } if network.name == LOCAL => {
+            Failure::error(&error).hint("`opengpu up` starts the local network")
+        }
+        error => chain_failure(error),
+    })
+}
+
 /// Turns the chain's error into a failure with what to try.
 pub(crate) fn chain_failure(error: ChainError) -> Failure {
     let money = error.revert().and_then(|revert| money_hint(&revert.name));
     let failure = Failure::new(if money.is_some() { Kind::Budget } else { Kind::Error }, &error);
+    let failure = match error.revert() {
+        Some(revert) => failure.usually(state_hint(&revert.name)),
+        None => failure,
+    };
     match error.hint().or(money.map(str::to_owned)) {
         Some(hint) => failure.hint(hint),
         None if error.is_retryable() => failure.hint("try again in a moment"),
@@ -367,6 +380,18 @@ fn money_hint(revert: &str) -> Option<&'static str> {
     }
 }
 
+/// What says how things stand with the contract that refused.
+fn state_hint(revert: &str) -> &'static str {
+    match revert.split_once('_').map_or("", |(contract, _)| contract) {
+        "CloudWallet" => "`opengpu wallet show` and `opengpu wallet budget ls` say how things stand",
+        "Incentives" => "`opengpu node incentives show` says what can be reported and claimed",
+        "JobMarket" => "`opengpu ps --all` says how the job stands",
+        "NodeRegistry" => "`opengpu node show` says how the node stands",
+        "Staking" => "`opengpu stake show` says how the stake stands",
+        _ => "nothing was changed; the same again is refused until something else has changed",
+    }
+}
+
 /// Where the payer's jobs keep blocks between download and export.
 pub(crate) fn store_folder(home: &Home) -> PathBuf {
     home.join("store")
@@ -400,6 +425,19 @@ mod tests {
             assert!(failure.to_string().contains(hint), "{name}: {failure}");
         }
         assert_eq!(refused("JobMarket_StateIs").kind(), Kind::Error);
+    }
+
+    #[test]
+    fn a_refusal_says_where_to_look_unless_something_closer_is_known() {
+        for (name, hint) in [
+            ("Staking_EndNotLater", "`opengpu stake show`"),
+            ("NodeRegistry_BondTooLow", "`opengpu node show`"),
+            ("Panic", "nothing was changed"),
+        ] {
+            let failure = refused(name);
+            assert!(failure.to_string().contains(hint), "{name}: {failure}");
+            assert!(failure.hint("closer").to_string().ends_with("hint: closer"));
+        }
     }
 
     #[test]

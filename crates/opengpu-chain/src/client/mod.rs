@@ -5,16 +5,16 @@ mod check;
 mod read;
 mod rpc;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use alloy::network::EthereumWallet;
 use alloy::providers::{DynProvider, Provider as _};
 use alloy::signers::local::PrivateKeySigner;
-use opengpu_core::Address;
 use opengpu_core::ids::ChainId;
 use opengpu_core::order::Domain;
 use opengpu_core::sign::SecretKey;
+use opengpu_core::{Address, B256};
 use tokio::sync::Mutex;
 
 use crate::bindings::{Cloudverse, NodeRegistry, OpenToken};
@@ -45,7 +45,11 @@ struct Inner {
     endpoint: String,
     /// Held from choosing a nonce to inclusion, so that one client's transactions never race each other.
     sending: Mutex<()>,
+    on_its_way: OnItsWay,
 }
+
+/// The transaction that was sent last, while its block is waited for. Clients of other keys share it.
+type OnItsWay = Arc<std::sync::Mutex<Option<B256>>>;
 
 #[derive(Debug)]
 pub(crate) struct Sender {
@@ -86,6 +90,7 @@ impl ChainClient {
             sender: key.map(Sender::new).transpose()?,
             endpoint,
             sending: Mutex::new(()),
+            on_its_way: OnItsWay::default(),
         })))
     }
 
@@ -100,6 +105,7 @@ impl ChainClient {
             sender: key.map(Sender::new).transpose()?,
             endpoint: self.0.endpoint.clone(),
             sending: Mutex::new(()),
+            on_its_way: self.0.on_its_way.clone(),
         })))
     }
 
@@ -110,7 +116,7 @@ impl ChainClient {
     pub async fn chain_id_at(rpc_url: &str) -> Result<ChainId, ChainError> {
         let (provider, endpoint) = connect_rpc(rpc_url)?;
         let found = provider.get_chain_id().await;
-        found.map(ChainId).map_err(|error| transport(&endpoint, error))
+        found.map(ChainId).map_err(|error| transport(&endpoint, None, error))
     }
 
     /// The network connected to.
@@ -147,6 +153,16 @@ impl ChainClient {
 
     pub(crate) fn sender(&self) -> Result<&Sender, ChainError> {
         self.0.sender.as_ref().ok_or(ChainError::NoKey)
+    }
+
+    /// The transaction that was sent and is not in a block yet, as far as is known: it may be included whatever becomes of us.
+    #[must_use]
+    pub fn on_its_way(&self) -> Option<B256> {
+        *self.0.on_its_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_on_its_way(&self, transaction: Option<B256>) {
+        *self.0.on_its_way.lock().unwrap_or_else(PoisonError::into_inner) = transaction;
     }
 
     pub(crate) fn sending(&self) -> &Mutex<()> {

@@ -7,10 +7,12 @@ use alloy::network::Ethereum;
 use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use alloy::transports::http::reqwest::{Client, Url};
 use alloy::transports::{RpcError, TransportError};
+use opengpu_core::Address;
 
 use super::ChainClient;
 use crate::convert::malformed;
 use crate::error::ChainError;
+use crate::network::Network;
 use crate::reverts;
 
 /// A chain node that takes no connection within this is down.
@@ -40,12 +42,12 @@ pub(crate) fn connect_rpc(rpc_url: &str) -> Result<(DynProvider, String), ChainE
     Ok((provider, endpoint))
 }
 
-/// A transport's or endpoint's error as ours; a revert is decoded.
-pub(super) fn transport(endpoint: &str, error: TransportError) -> ChainError {
+/// A transport's or endpoint's error as ours; a revert is decoded, with amounts in the tokens of `network`.
+pub(super) fn transport(endpoint: &str, network: Option<&Network>, error: TransportError) -> ChainError {
     match error {
         RpcError::ErrorResp(payload) => match payload.as_revert_data() {
-            Some(data) => ChainError::Reverted(reverts::decode(&data)),
-            None if payload.message.contains("revert") => ChainError::Reverted(reverts::decode(&[])),
+            Some(data) => ChainError::Reverted(reverts::decode(&data, network)),
+            None if payload.message.contains("revert") => ChainError::Reverted(reverts::decode(&[], network)),
             None => ChainError::Refused {
                 code: payload.code,
                 message: payload.message.to_string(),
@@ -71,7 +73,7 @@ pub(super) fn transport(endpoint: &str, error: TransportError) -> ChainError {
 impl ChainClient {
     /// A transport's or endpoint's error as ours; a revert is decoded.
     pub(crate) fn transport(&self, error: TransportError) -> ChainError {
-        transport(&self.0.endpoint, error)
+        transport(&self.0.endpoint, Some(self.network()), error)
     }
 
     /// A contract call's error as ours.
@@ -79,6 +81,14 @@ impl ChainClient {
         match error {
             contract::Error::TransportError(error) => self.transport(error),
             other => malformed(other),
+        }
+    }
+
+    /// For the outcome of a call that is about a token: amounts in a refusal that names no token are of that one.
+    pub(crate) fn about_token(&self, token: Address) -> impl Fn(ChainError) -> ChainError + '_ {
+        move |error| match error {
+            ChainError::Reverted(revert) => ChainError::Reverted(reverts::in_token(revert, token, self.network())),
+            other => other,
         }
     }
 }

@@ -95,6 +95,12 @@ impl Deployment {
         self.client.network()
     }
 
+    /// The connection that the steps are taken through.
+    #[must_use]
+    pub fn client(&self) -> &ChainClient {
+        &self.client
+    }
+
     /// Names and addresses of the contracts, the Deployer first.
     #[must_use]
     pub fn contracts(&self) -> Vec<(&'static str, Address)> {
@@ -137,6 +143,15 @@ impl Deployment {
             }
             last = Some(step);
         }
+        self.read_back(first_block).await
+    }
+
+    /// The network as it is on the chain, once every contract is there, compared with what was asked for: the addresses follow from the
+    /// owner and the salt alone, whatever the contracts were made with.
+    ///
+    /// # Errors
+    /// [`ChainError::NotAsPlanned`] naming every difference.
+    pub async fn read_back(&self, first_block: Option<u64>) -> Result<Network, ChainError> {
         let deployed_at_block = match first_block {
             Some(block) => block,
             None => self.first_block().await?,

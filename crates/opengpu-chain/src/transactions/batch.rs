@@ -50,7 +50,10 @@ impl ChainClient {
         let outcome_of = |result: &ToSettle<'_>| {
             let job = result.approved.result.job_id;
             match skipped.iter().position(|(skipped, _)| *skipped == job) {
-                Some(index) => Err(ChainError::Reverted(reverts::decode(&skipped.swap_remove(index).1))),
+                Some(index) => {
+                    let reason = skipped.swap_remove(index).1;
+                    Err(ChainError::Reverted(reverts::decode(&reason, Some(self.network()))))
+                }
                 None => Ok(sent),
             }
         };

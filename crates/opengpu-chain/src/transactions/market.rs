@@ -50,7 +50,7 @@ impl ChainClient {
                 Bytes::copy_from_slice(&bid.signature.0),
             )
             .into_transaction_request();
-        self.send(request).await
+        self.send(request).await.map_err(self.about_token(order.token))
     }
 
     /// As [`ChainClient::match_order`], unless the order was matched already, by whoever and with whichever bid.

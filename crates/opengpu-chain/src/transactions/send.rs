@@ -39,16 +39,9 @@ impl ChainClient {
         let from = self.sender()?.key.address();
         let mut request = request.with_from(from).with_chain_id(self.network().chain_id.0);
         self.add_gas(&mut request).await?;
-        let mut tries = 0;
-        let transaction = loop {
-            tries += 1;
-            match self.sign_and_submit(request.clone()).await {
-                Err(ChainError::Refused { message, .. })
-                    if is_nonce_taken(&message) && request.nonce.is_none() && tries < NONCE_TRIES => {}
-                outcome => break outcome?,
-            }
-        };
-        let receipt = self.wait_for(transaction).await?;
+        let included = self.submit_and_wait(&request).await;
+        self.set_on_its_way(None);
+        let (transaction, receipt) = included?;
         let sent = Sent {
             transaction,
             block: receipt.block_number.unwrap_or_default(),
@@ -60,6 +53,23 @@ impl ChainClient {
             return Ok((sent, receipt));
         }
         Err(self.why_it_failed(request, sent).await)
+    }
+
+    /// Submits, again where somebody else just used the nonce, and waits for the block.
+    async fn submit_and_wait(&self, request: &TransactionRequest) -> Result<(B256, TransactionReceipt), ChainError> {
+        let mut tries = 0;
+        let transaction = loop {
+            tries += 1;
+            match self.sign_and_submit(request.clone()).await {
+                Err(ChainError::Refused { message, .. })
+                    if is_nonce_taken(&message) && request.nonce.is_none() && tries < NONCE_TRIES => {}
+                outcome => break outcome?,
+            }
+        };
+        tracing::debug!(%transaction, "sent");
+        let receipt = self.wait_for(transaction).await?;
+        tracing::debug!(%transaction, block = receipt.block_number, gas = receipt.gas_used, "included");
+        Ok((transaction, receipt))
     }
 
     /// Estimates gas, which is where a contract's refusal shows before anything is paid, and fees.
@@ -88,6 +98,7 @@ impl ChainClient {
         }
         let envelope = request.build(&sender.wallet).await.map_err(malformed)?;
         let transaction = *envelope.tx_hash();
+        self.set_on_its_way(Some(transaction));
         match self.provider().send_tx_envelope(envelope).await {
             Ok(_) => Ok(transaction),
             // The answer to an earlier sending of the same bytes was lost.

@@ -82,7 +82,7 @@ async fn refusals_say_in_words_what_is_missing() {
     assert!(error.is_revert("CloudWallet_CreditsTooLow"), "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("has 0 base units of credits") && text.ends_with("5 were asked"),
+        text.ends_with(" has 0 USDC in credits, 0.000005 USDC were asked"),
         "{text}"
     );
     assert_eq!(

@@ -1,14 +1,14 @@
 //! `opengpu advance`: the clock of a local chain.
 
-use opengpu_chain::ChainClient;
+use opengpu_chain::time::show_utc;
 use opengpu_core::ids::ChainId;
 
 use super::Context;
 use crate::args::Advance;
 use crate::failure::{Failure, Outcome};
 use crate::network::LocalNetwork;
-use crate::output::{print_json, print_line};
-use crate::session::{chain_failure, chosen_network};
+use crate::output::{print_json, print_line, show_span};
+use crate::session::{chain_failure, chosen_network, connect};
 
 /// Moves a local chain's clock forward.
 pub(crate) async fn advance(context: &Context, args: &Advance) -> Outcome {
@@ -22,7 +22,7 @@ pub(crate) async fn advance(context: &Context, args: &Advance) -> Outcome {
             Failure::usage(message).hint(format_args!("only local chains ({}) can be advanced", ChainId::LOCAL))
         );
     }
-    let client = ChainClient::connect(&network, None).await.map_err(chain_failure)?;
+    let client = connect(&network, None).await?;
     let before = client.now().await.map_err(chain_failure)?;
     let now = client
         .advance_time(u64::from(args.time.0))
@@ -35,7 +35,8 @@ pub(crate) async fn advance(context: &Context, args: &Advance) -> Outcome {
         return print_json(&serde_json::json!({ "chainTime": now, "advancedSeconds": now.saturating_sub(before) }));
     }
     print_line(&format!(
-        "the chain's time is now {now}, {} s later",
-        now.saturating_sub(before)
+        "the chain's time is now {}, {} later",
+        show_utc(now),
+        show_span(now.saturating_sub(before))
     ))
 }

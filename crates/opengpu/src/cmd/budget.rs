@@ -6,18 +6,18 @@ use opengpu_chain::client::MAX_BUDGET_DEPTH;
 use opengpu_chain::{Budget, BudgetWish};
 use opengpu_core::Address;
 use opengpu_core::money::Amount;
+use opengpu_core::tier::DAY_SECONDS;
 use serde_json::json;
 
 use super::Context;
 use crate::args::{self, BudgetOpen, BudgetRevoke};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::job::allowance::{check_open, line_of};
-use crate::output::{TokenName, print_json, print_line, say, show_millis};
+use crate::output::{TokenName, print_json, print_line, say, show_deadline};
 use crate::session::{Session, chain_failure};
 
 /// How long a budget of the payer's own is good when nobody says: 30 days.
-const USUAL_SECONDS: u64 = 30 * 86_400;
-const DAY_SECONDS: u64 = 86_400;
+const USUAL_SECONDS: u64 = 30 * DAY_SECONDS;
 
 /// Opens, lists or revokes budgets.
 pub(super) async fn budget(context: &Context, session: &Session, command: &args::Budget) -> Outcome {
@@ -64,11 +64,11 @@ async fn open(context: &Context, session: &Session, args: &BudgetOpen) -> Outcom
         }));
     }
     print_line(&format!(
-        "opened budget {id}: {} may spend {}, at most {} a job, for {}; `opengpu run --budget {id} …` with that key uses it",
+        "opened budget {id}: {} may spend {}, at most {} a job, until {}; `opengpu run --budget {id} …` with that key uses it",
         wish.key,
         name.show(wish.cap),
         name.show(wish.per_job),
-        show_span(wish.expires_at.saturating_sub(now))
+        show_deadline(wish.expires_at, now)
     ))
 }
 
@@ -191,14 +191,6 @@ async fn revoke(context: &Context, session: &Session, args: &BudgetRevoke) -> Ou
         return print_json(&json!({ "budget": id, "isRevoked": true }));
     }
     print_line(&format!("revoked budget {id} and all below it"))
-}
-
-/// `29 d 23 h`, and less as elsewhere.
-fn show_span(seconds: u64) -> String {
-    if seconds < DAY_SECONDS {
-        return show_millis(seconds * 1_000);
-    }
-    format!("{} d {} h", seconds / DAY_SECONDS, seconds % DAY_SECONDS / 3_600)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::Context;
 use crate::args;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::home::{Home, LOCAL};
-use crate::interrupts::Interrupts;
+use crate::interrupts::{Interrupts, interrupted};
 use crate::job::finish::{Finished, finish};
 use crate::job::follow::{End, Follower, Learnt};
 use crate::job::history::History;
@@ -194,7 +194,7 @@ async fn play(
         learnt: Learnt::default(),
     };
     if follower.follow(interrupts).await? == End::Detached {
-        return Err(Failure::error("interrupted").hint(NOTHING_LEFT));
+        return Err(interrupted().hint(NOTHING_LEFT));
     }
     let mut learnt = follower.learnt;
     let work = finish(session, &record, &mut learnt, &record.output, story);

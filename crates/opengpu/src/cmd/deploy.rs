@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use opengpu_chain::deployment::{GovernanceCall, Step};
 use opengpu_chain::keys::KeyFiles;
-use opengpu_chain::{ChainClient, DeployConfig, Deployment, Network};
+use opengpu_chain::{ChainClient, ChainError, DeployConfig, Deployment, Network};
 use opengpu_core::Address;
 use opengpu_core::ids::ChainId;
 use opengpu_core::sign::SecretKey;
@@ -15,6 +15,7 @@ use crate::args::Deploy;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::genesis;
 use crate::home::{LOCAL, NetworkConfig};
+use crate::interrupts::sending;
 use crate::network::LocalNetwork;
 use crate::output::{print_json, print_line, say, table};
 use crate::session::{chain_failure, environment_key};
@@ -74,12 +75,18 @@ pub(crate) async fn deploy(context: &Context, args: &Deploy) -> Outcome {
     let chain_id = ChainClient::chain_id_at(&target.rpc_url).await.map_err(chain_failure)?;
     let key = unlock(target.key.clone()).await?;
     let config = config(&target, args, chain_id, key.address())?;
-    let deployment = Deployment::plan(&config, key.address()).await.map_err(chain_failure)?;
+    let deployment = Deployment::plan(&config, key.address())
+        .await
+        .map_err(|error| chain_failure(error).usually("change the genesis file"))?;
     let file = target
         .file
         .unwrap_or_else(|| context.home.join(format!("deployments/{chain_id}.json")));
     let former = former(&file, &deployment)?;
-    let missing = deployment.missing().await.map_err(chain_failure)?;
+    let missing = deployment.missing().await.map_err(deploy_failure)?;
+    if missing.iter().all(|step| matches!(step, Step::List(..))) {
+        let first_block = former.as_ref().map(|network| network.deployed_at_block);
+        deployment.read_back(first_block).await.map_err(deploy_failure)?;
+    }
     let mut report = Report {
         network: config.name.clone(),
         chain_id,
@@ -102,10 +109,20 @@ pub(crate) async fn deploy(context: &Context, args: &Deploy) -> Outcome {
 
 async fn finish(deployment: &Deployment, key: &SecretKey, former: Option<Network>) -> Outcome<Network> {
     let first_block = former.map(|network| network.deployed_at_block);
-    deployment
-        .finish(key, first_block, &|step| say(&step.to_string()))
-        .await
-        .map_err(|error| chain_failure(error).hint("the same command again goes on where this one stopped"))
+    let tell = |step: &Step| say(&step.to_string());
+    let work = async { deployment.finish(key, first_block, &tell).await.map_err(deploy_failure) };
+    sending(deployment.client(), work).await
+}
+
+/// What to try depends on whether something is in the way, or the deployment only stopped.
+fn deploy_failure(error: ChainError) -> Failure {
+    let hint = match &error {
+        ChainError::NotAsPlanned(_) => {
+            "what is there was made otherwise: give the genesis file it was made with, or another --salt to deploy beside it"
+        }
+        _ => "the same command again goes on where this one stopped",
+    };
+    chain_failure(error).hint(hint)
 }
 
 fn write(network: &Network, file: &Path) -> Outcome {

@@ -10,7 +10,7 @@ use crate::job::follow::Learnt;
 use crate::job::record::Records;
 use crate::job::story::{Happening, LogTo, Story, Teller};
 use crate::job::verdict::verdict;
-use crate::output::{print_json, print_line};
+use crate::output::{print_json_with, print_line};
 use crate::session::Session;
 
 /// Tells all but the log, which is one of the files fetched.
@@ -39,10 +39,10 @@ pub(crate) async fn result(context: &Context, args: &args::JobResult) -> Outcome
     let mut learnt = Learnt::default();
     let work = finish(&session, &record, &mut learnt, &folder, &mut story);
     let (finished, history) = interrupts.or(work, result_text(job)).await?;
+    let verdict = verdict(&learnt, &history.terms, &finished.bill);
     if context.global.json {
-        print_json(&finished)?;
-    } else {
-        print_line(&folder.display().to_string())?;
+        return print_json_with(&finished, verdict);
     }
-    verdict(&learnt, &history.terms, &finished.bill)
+    print_line(&folder.display().to_string())?;
+    verdict
 }

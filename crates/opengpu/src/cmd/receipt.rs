@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use opengpu_chain::{ChainClient, ChainEvent};
+use opengpu_chain::ChainEvent;
+use opengpu_chain::time::show_utc;
 use opengpu_core::ids::{CidText, Sha256Digest};
+use opengpu_core::matching::Quote;
+use opengpu_core::money::Amount;
 use opengpu_core::receipt::{LocalContent, Receipt as Document, ReceiptFile, Report, VerifyOptions, verify_offline};
 use opengpu_store::{Limits, cid_of_path};
 use serde::Serialize;
@@ -15,8 +18,8 @@ use crate::failure::{Failure, OrFail, Outcome, with_sources};
 use crate::job::artifacts::as_folder;
 use crate::job::collect::{LOG_FILE, OUTPUT_FOLDER, RECEIPT_FILE};
 use crate::job::record::Records;
-use crate::output::{TokenName, print_json, print_line, show_bytes, show_millis, table};
-use crate::session::{Profile, chain_failure};
+use crate::output::{TokenName, print_json, print_json_with, print_line, show_bytes, show_millis, show_span, table};
+use crate::session::{Profile, chain_failure, connect};
 
 /// Shows or verifies a receipt.
 pub(crate) async fn receipt(context: &Context, command: &Receipt) -> Outcome {
@@ -56,7 +59,13 @@ fn bill_lines(receipt: &Document) -> Vec<(&'static str, String)> {
     for attempt in &receipt.attempts {
         lines.push((
             "node",
-            format!("{} of {} (attempt {})", attempt.node, attempt.owner, attempt.attempt),
+            format!(
+                "{} of {} (attempt {}, matched {})",
+                attempt.node,
+                attempt.owner,
+                attempt.attempt,
+                show_utc(attempt.matched_at)
+            ),
         ));
     }
     let billed = show_millis(receipt.usage.billed_millis);
@@ -65,7 +74,7 @@ fn bill_lines(receipt: &Document) -> Vec<(&'static str, String)> {
         format!(", {cpu} of CPU, {memory} at most, {} vouchers", measured.vouchers)
     });
     lines.push(("usage", format!("{billed} billed{measured}")));
-    lines.push(("quote", token.show(receipt.quote.estimated_cost)));
+    lines.push(("quote", quote_text(&receipt.quote, &token)));
     lines.push((
         "paid",
         format!(
@@ -82,6 +91,10 @@ fn bill_lines(receipt: &Document) -> Vec<(&'static str, String)> {
         lines.push((name, token.show(amount)));
     }
     lines.push(("refunded", token.show(payment.refunded)));
+    if payment.discount != Amount::ZERO {
+        let text = format!("{}, saved by the payer's stake", token.show(payment.discount));
+        lines.push(("  discount", text));
+    }
     let output = receipt
         .output
         .as_ref()
@@ -94,6 +107,16 @@ fn bill_lines(receipt: &Document) -> Vec<(&'static str, String)> {
         lines.push(("log", format!("{}, {}", logs.cid, show_bytes(logs.bytes))));
     }
     lines
+}
+
+/// What was estimated before the match.
+fn quote_text(quote: &Quote, token: &TokenName) -> String {
+    format!(
+        "{} for {}, at most {}",
+        token.show(quote.estimated_cost),
+        show_span(u64::from(quote.estimated_seconds)),
+        token.show(quote.max_cost)
+    )
 }
 
 /// The receipt file a user means: a path, or a job on record whose output folder holds it.
@@ -143,30 +166,24 @@ async fn verify(context: &Context, args: &Verify) -> Outcome {
     };
     let report = verify_offline(&bytes, &options);
     let is_valid = report.is_valid();
+    let verdict = if is_valid { Ok(()) } else { Err(not_valid(&report)) };
     if context.global.json {
-        print_json(&Verified {
-            is_valid,
-            report: report.clone(),
-        })?;
-    } else {
-        show_report(&report)?;
+        return print_json_with(&Verified { is_valid, report }, verdict);
     }
-    if is_valid {
-        return Ok(());
-    }
-    let failed = report
-        .checks
-        .iter()
-        .filter(|check| !check.ok)
-        .map(|check| check.name.as_str());
-    let names: Vec<&str> = failed.collect();
+    show_report(&report)?;
+    verdict
+}
+
+fn not_valid(report: &Report) -> Failure {
+    let failed = report.checks.iter().filter(|check| !check.ok);
+    let names: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
     let what = if names.is_empty() {
         "nobody vouches for it".to_owned()
     } else {
         format!("{} do not hold", names.join(", "))
     };
-    Err(Failure::error(format_args!("the receipt is not valid: {what}"))
-        .hint("get it again from the payer, the node, or IPFS by the digest on chain"))
+    Failure::error(format_args!("the receipt is not valid: {what}"))
+        .hint("get it again from the payer, the node, or IPFS by the digest on chain")
 }
 
 fn show_report(report: &Report) -> Outcome {
@@ -207,9 +224,7 @@ async fn digest_on_chain(context: &Context, bytes: &[u8]) -> Outcome<Option<Sha2
         ))
         .hint("name the network it was made on"));
     }
-    let chain = ChainClient::connect(&profile.network, None)
-        .await
-        .map_err(chain_failure)?;
+    let chain = connect(&profile.network, None).await?;
     let found = chain.job_record(receipt.job_id).await.map_err(chain_failure)?;
     let digest = found
         .iter()

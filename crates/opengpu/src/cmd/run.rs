@@ -3,7 +3,7 @@
 use super::Context;
 use crate::args;
 use crate::failure::{Failure, Outcome};
-use crate::interrupts::Interrupts;
+use crate::interrupts::{Interrupts, waiting_for_block};
 use crate::job::cosign::Cosigner;
 use crate::job::finish::{finish, result_text};
 use crate::job::follow::{End, Follower, Learnt, detached_text};
@@ -12,7 +12,7 @@ use crate::job::record::JobRecord;
 use crate::job::start::{Prepared, prepare};
 use crate::job::story::{LogTo, Story, Teller};
 use crate::job::verdict::verdict;
-use crate::output::{ask, print_json, print_line, say};
+use crate::output::{ask, print_json, print_json_with, print_line, say};
 use crate::session::Session;
 
 /// Runs a job and follows it, unless told to leave.
@@ -29,8 +29,9 @@ pub(crate) async fn run(context: &Context, args: &args::Run) -> Outcome {
     let (prepared, offer) = interrupts
         .or(offer(context, &session, args, &mut teller), "nothing was locked")
         .await?;
-    // From here to the record the match may be on its way: it is awaited, whatever the terminal says.
-    let record = prepared.accept(&session, args, offer, &mut teller).await?;
+    // From here to the record the match may be on its way: without it nobody can be told to stop the job.
+    let accepted = prepared.accept(&session, args, offer, &mut teller);
+    let record = waiting_for_block(&session.chain, accepted).await?;
     prepared.upload(&session, &record, &mut teller, &mut interrupts).await?;
     drop(prepared);
     if args.detach {
@@ -88,17 +89,17 @@ async fn follow_to_the_bill(
     let mut learnt = follower.learnt;
     let work = finish(session, record, &mut learnt, &record.output, story);
     let (finished, history) = interrupts.or(work, result_text(record.job_id)).await?;
+    let verdict = verdict(&learnt, &history.terms, &finished.bill);
     if context.global.json {
-        print_json(&finished)?;
-    } else {
-        say(&format!("output   {}", record.output.display()));
-        say(&format!(
-            "receipt  {} ({})",
-            finished.receipt.path.display(),
-            finished.receipt.cid
-        ));
+        return print_json_with(&finished, verdict);
     }
-    verdict(&learnt, &history.terms, &finished.bill)
+    say(&format!("output   {}", record.output.display()));
+    say(&format!(
+        "receipt  {} ({})",
+        finished.receipt.path.display(),
+        finished.receipt.cid
+    ));
+    verdict
 }
 
 fn detached(context: &Context, record: &JobRecord) -> Outcome {

@@ -7,6 +7,7 @@ use super::Context;
 use super::budget::budget;
 use crate::args::{Transfer, Wallet};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::interrupts::sending;
 use crate::output::{TokenName, print_json, print_line, table};
 use crate::session::{Session, chain_failure};
 
@@ -25,11 +26,15 @@ struct Row {
 /// Shows or moves credits.
 pub(crate) async fn wallet(context: &Context, command: &Wallet) -> Outcome {
     let session = Session::open(&context.home, &context.global).await?;
+    sending(&session.chain, act(context, &session, command)).await
+}
+
+async fn act(context: &Context, session: &Session, command: &Wallet) -> Outcome {
     match command {
-        Wallet::Show => show(context, &session).await,
-        Wallet::Deposit(transfer) => deposit(context, &session, transfer).await,
-        Wallet::Withdraw(transfer) => withdraw(context, &session, transfer).await,
-        Wallet::Budget(command) => budget(context, &session, command).await,
+        Wallet::Show => show(context, session).await,
+        Wallet::Deposit(transfer) => deposit(context, session, transfer).await,
+        Wallet::Withdraw(transfer) => withdraw(context, session, transfer).await,
+        Wallet::Budget(command) => budget(context, session, command).await,
     }
 }
 

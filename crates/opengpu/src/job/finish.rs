@@ -88,7 +88,7 @@ pub(crate) async fn finish(
         .settlement
         .clone()
         .ok_or_else(|| Failure::error("the job is not closed yet").hint("`opengpu ps` says where it stands"))?;
-    let bill = Bill::add_up(record.order.order.max_cost, &history.collected, &settlement)?;
+    let bill = Bill::add_up(record.order.order.max_cost, &history.earlier, &settlement)?;
     story.tell(&Happening::Settled(&bill));
     fill_up(session, record, learnt).await;
     tell_rest_of_log(session, record, learnt, story).await;

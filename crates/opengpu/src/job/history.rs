@@ -7,7 +7,7 @@ use opengpu_core::job::{Progress, Settlement, Terms};
 use opengpu_core::money::Amount;
 use opengpu_core::receipt::{Gpu, NodeFacts};
 
-use super::bill::Parts;
+use super::bill::{Earlier, Parts};
 use super::record::JobRecord;
 use crate::failure::{Failure, Outcome};
 use crate::session::{Session, chain_failure};
@@ -20,7 +20,7 @@ pub(crate) struct History {
     /// What changed since.
     pub(crate) progress: Progress,
     /// What was paid before the job was closed: by vouchers, by earlier attempts.
-    pub(crate) collected: Vec<Parts>,
+    pub(crate) earlier: Earlier,
     /// Cumulative values of the newest attempt's cashed vouchers, oldest first.
     pub(crate) collected_values: Vec<Amount>,
     /// How it was closed; `None` while it is open.
@@ -41,7 +41,7 @@ impl History {
         let mut history = Self {
             terms: on_chain.terms,
             progress: on_chain.progress,
-            collected: Vec::new(),
+            earlier: Earlier::default(),
             collected_values: Vec::new(),
             settlement: None,
             settled_by: None,
@@ -61,13 +61,16 @@ impl History {
                 ..
             } => {
                 self.collected_values.push(*value);
-                self.collected.push(Parts {
+                self.earlier.moved.push(Parts {
                     node: *node_part,
                     stakers: *stakers_part,
                     treasury: *treasury_part,
                 });
             }
-            ChainEvent::Interrupted { settlement, .. } => self.collected.push(Parts::from(settlement)),
+            ChainEvent::Interrupted { settlement, .. } => {
+                self.earlier.moved.push(Parts::from(settlement));
+                self.earlier.values.push(settlement.value);
+            }
             ChainEvent::Settled { settlement, .. } => {
                 self.settlement = Some(settlement.clone());
                 self.settled_by = Some(envelope.transaction);

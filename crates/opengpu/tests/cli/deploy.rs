@@ -116,6 +116,25 @@ fn a_chain_elsewhere_is_deployed_to_once_and_its_clock_is_its_own() {
     assert_eq!(second["contracts"], first["contracts"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
 
+    // The addresses are the same whatever the genesis: what is there is compared, also without sending anything.
+    let text = std::fs::read_to_string(elsewhere.home.path().join("genesis.toml")).unwrap();
+    let of_another = dev_key(1).unwrap().address().to_string();
+    elsewhere.genesis(&of_another);
+    for options in [&["--dry-run"][..], &[]] {
+        let refused = elsewhere.deploy(&[&genesis[..], options].concat());
+        assert_eq!(refused.status.code(), Some(1));
+        let words = words(&refused);
+        let difference = format!(
+            "Cloudverse.governance is {}, not {of_another}",
+            dev_key(0).unwrap().address()
+        );
+        assert!(
+            words.contains(&difference) && words.contains("give the genesis file it was made with"),
+            "{words}"
+        );
+    }
+    std::fs::write(elsewhere.home.path().join("genesis.toml"), text).unwrap();
+
     let other = elsewhere.deploy(&[&genesis[..], &["--salt", "second"]].concat());
     assert_eq!(other.status.code(), Some(2));
     assert!(words(&other).contains("names another deployment"), "{}", words(&other));

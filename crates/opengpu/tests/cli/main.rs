@@ -128,6 +128,90 @@ fn receipts_that_are_none_are_refused() {
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("WRONG   schema"));
 }
 
+/// Runs a failing command with `--json`; what scripts get, which must be what people are told.
+fn error_for_scripts(home: &TempDir, arguments: &[&str]) -> (i32, serde_json::Value) {
+    let output = opengpu(home, arguments);
+    let found: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"));
+    let part = |name: &str| found["error"][name].as_str().unwrap().to_owned();
+    let told = format!("error: {}\nhint: {}\n", part("message"), part("hint"));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), told, "{arguments:?}");
+    (output.status.code().unwrap(), found)
+}
+
+#[test]
+fn every_failure_is_one_json_object_where_json_is_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["run", "oci:x"][..],
+        &["ps"],
+        &["logs", "ab"],
+        &["logs", "--follow", "ab"],
+        &["stop", "ab"],
+        &["job", "result", "ab"],
+        &["wallet", "show"],
+        &["wallet", "deposit", "1"],
+        &["wallet", "budget", "ls"],
+        &["stake", "show"],
+        &["stake", "lock", "1", "--days", "14"],
+        &["node", "show"],
+        &["node", "incentives", "claim"],
+        &["advance", "1d"],
+    ] {
+        let (code, found) = error_for_scripts(&home, &[arguments, &["--json"]].concat());
+        assert_eq!(code, 1, "{arguments:?}");
+        let expected = serde_json::json!({ "error": {
+            "code": "error", "message": "there is no local network yet", "hint": "`opengpu up` starts one",
+        } });
+        assert_eq!(found, expected, "{arguments:?}");
+    }
+    for arguments in [
+        &["--json", "rum"][..],
+        &["--json"],
+        &["run", "--json"],
+        &["deploy", "--json"],
+        &["receipt", "show", "ab", "--json"],
+        &["receipt", "verify", "/nowhere", "--json"],
+        &["down", "--delete", "extra", "--json"],
+        &["--json", "--network", "mars", "ps"],
+    ] {
+        let (code, found) = error_for_scripts(&home, arguments);
+        assert_eq!((code, &found["error"]["code"]), (2, &"usage".into()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_failure_with_data_is_one_json_object_too() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("receipt.json");
+    std::fs::write(&path, "{}").unwrap();
+    let (code, found) = error_for_scripts(&home, &["receipt", "verify", "--json", path.to_str().unwrap()]);
+    assert_eq!((code, &found["isValid"]), (1, &false.into()), "{found}");
+}
+
+#[test]
+fn a_local_network_that_is_down_is_started_by_the_hint() {
+    let home = tempfile::tempdir().unwrap();
+    let address = "0x1111111111111111111111111111111111111111";
+    let network = serde_json::json!({
+        "name": "local", "rpcUrl": "http://127.0.0.1:1", "chainId": 31_337, "deployedAtBlock": 0,
+        "contracts": { "cloudverse": address, "nodeRegistry": address, "openToken": address, "tokens": [] },
+    });
+    let ports = serde_json::json!({ "chain": 1, "gateway": 1, "node": 1 });
+    let state = serde_json::json!({ "network": network, "node": "1", "ports": ports });
+    std::fs::create_dir_all(home.path().join("networks/local")).unwrap();
+    std::fs::write(home.path().join("networks/local/network.json"), state.to_string()).unwrap();
+    let words = said_in(&home, &["advance", "1d"]);
+    assert!(
+        words.starts_with("1\nerror: the chain at 127.0.0.1:1 does not answer"),
+        "{words}"
+    );
+    assert!(
+        words.ends_with("hint: `opengpu up` starts the local network\n"),
+        "{words}"
+    );
+}
+
 #[test]
 fn down_and_status_need_nothing() {
     let home = tempfile::tempdir().unwrap();

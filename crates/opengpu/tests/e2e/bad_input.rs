@@ -27,6 +27,13 @@ fn a_command_that_exits_three_pays_for_its_time_and_says_so() {
     assert_fails(&output, 3, "3");
     let bill: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(bill["exitCode"], 3, "{bill}");
+    assert_eq!(bill["error"]["code"], "program", "{bill}");
+    let record = network.json(&["node", "show"])["record"].clone();
+    assert_eq!(
+        (&record["closed"], &record["userFaults"]),
+        (&1.into(), &1.into()),
+        "{record}"
+    );
     assert_adds_up(&bill);
     assert!(number(&bill["paid"]) > 0, "{bill}");
 }

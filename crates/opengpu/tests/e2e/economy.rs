@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::network::{Network, TINY, assert_adds_up, assert_fails, number};
+use crate::network::{Network, TINY, assert_adds_up, assert_fails, number, words};
 
 /// About a dollar a second for the shape of these stories, so that a job of some seconds is worth a counted one.
 pub(crate) const DOLLAR_A_SECOND: &str = "3500";
@@ -69,11 +69,33 @@ fn a_stake_claims_its_part_of_the_revenue_after_the_weeks_have_rolled() {
         "below 1 OPEN",
     );
     assert_fails(&network.opengpu(&["stake", "lock", "1", "--days", "13"]), 2, "--days");
-    network.json(&["advance", "365d"]);
+    more_moves_the_end_of_the_whole_stake(&network);
+    network.json(&["advance", "366d"]);
     let held = tokens(&network, "OPEN");
+    let part = network.opengpu(&["stake", "unlock", "600"]);
+    assert!(
+        words(&part).contains("the 401 OPEN left have no weight and earn nothing"),
+        "{}",
+        words(&part)
+    );
+    let shown = network.opengpu(&["stake", "show"]);
+    assert!(words(&shown).contains("none: no stake has weight"), "{}", words(&shown));
     network.json(&["stake", "unlock"]);
-    assert_eq!(tokens(&network, "OPEN"), held + 1_000 * 10_u128.pow(18));
+    assert_eq!(tokens(&network, "OPEN"), held + 1_001 * 10_u128.pow(18));
     assert_fails(&network.opengpu(&["stake", "unlock"]), 1, "you have no stake");
+}
+
+fn more_moves_the_end_of_the_whole_stake(network: &Network) {
+    let before = network.json(&["stake", "show"]);
+    let locked = network.opengpu(&["--json", "stake", "lock", "1", "--days", "365"]);
+    assert!(
+        words(&locked).contains("this moves the end of your whole stake, 1000 OPEN so far"),
+        "{}",
+        words(&locked)
+    );
+    let locked: Value = serde_json::from_slice(&locked.stdout).unwrap();
+    assert_eq!(locked["oldEnd"], before["end"], "{locked}");
+    assert!(locked["end"].as_u64() > before["end"].as_u64(), "{locked}");
 }
 
 #[test]
@@ -85,6 +107,13 @@ fn a_stakers_job_has_its_discount_out_of_the_treasurys_part() {
     let value = value_behind(paid, 100);
     assert_eq!(paid, value - value / 100, "tier 2 pays 1 % less: {bill}");
     assert!(value > paid, "{bill}");
+    assert_eq!(number(&bill["discount"]), value - paid, "{bill}");
+    let receipt = network.opengpu(&["receipt", "show", bill["receipt"]["path"].as_str().unwrap()]);
+    assert!(
+        words(&receipt).contains("saved by the payer's stake"),
+        "{}",
+        words(&receipt)
+    );
     assert_eq!(number(&bill["stakersShare"]), value * 12 / 100, "{bill}");
     assert_eq!(number(&bill["treasuryShare"]), value * 5 / 100 - value / 100, "{bill}");
     assert_adds_up(&bill);
@@ -152,6 +181,36 @@ fn a_node_earns_its_tiers_and_a_bonus_with_them() {
     assert_eq!(network.json(&["node", "show"])["tier"], 0);
 }
 
+#[test]
+fn a_bond_asked_back_says_what_became_of_the_request_before() {
+    let Some(network) = Network::up() else { return };
+    network.json(&["node", "bond", "10"]);
+    let asked = network.json(&["node", "unbond", "4"]);
+    assert_eq!(asked["oldUnbonding"], "0", "{asked}");
+    assert_fails(&network.opengpu(&["node", "unbond", "4"]), 1, "asked back already");
+    network.json(&["advance", "20d"]);
+    let other = network.opengpu(&["node", "unbond", "5"]);
+    assert!(
+        words(&other).contains("this replaces the request for 4 OPEN"),
+        "{}",
+        words(&other)
+    );
+    network.json(&["advance", "28d"]);
+    let shown = network.opengpu(&["node", "show"]);
+    assert!(words(&shown).contains("5 OPEN, lapsed at "), "{}", words(&shown));
+    let anew = network.opengpu(&["node", "unbond", "5"]);
+    assert!(
+        words(&anew).contains("the request for 5 OPEN lapsed at "),
+        "{}",
+        words(&anew)
+    );
+    network.json(&["advance", "21d"]);
+    assert_eq!(
+        number(&network.json(&["node", "unbond", "5"])["bond"]),
+        5 * 10_u128.pow(18)
+    );
+}
+
 /// As many results as one transaction settles.
 const A_HUNDRED: usize = 100;
 
@@ -168,7 +227,7 @@ fn a_hundred_results_that_wait_are_settled_in_one_transaction() {
         // Without the chain, then against it.
         for on in [[].as_slice(), &["--network", "local"]] {
             let verified = network.opengpu(&[on, &["receipt", "verify", receipt]].concat());
-            assert!(verified.status.success(), "{}", crate::network::words(&verified));
+            assert!(verified.status.success(), "{}", words(&verified));
         }
     });
 

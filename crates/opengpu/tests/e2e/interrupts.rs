@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::network::{Network, is_gone, words};
+use crate::network::{Network, assert_fails, is_gone, words};
 
 #[test]
 fn ctrl_c_while_following_leaves_the_job_running_and_says_how_to_go_on() {
@@ -18,6 +18,39 @@ fn ctrl_c_while_following_leaves_the_job_running_and_says_how_to_go_on() {
     assert!(words(&output).contains("isDetached"), "{}", words(&output));
     let job = network.json(&["ps", "--all"])[0]["jobId"].as_str().unwrap().to_owned();
     assert_eq!(network.result(&job)["exitCode"], 0);
+}
+
+#[test]
+fn ctrl_c_while_a_transaction_waits_for_its_block_names_it() {
+    let Some(network) = Network::up() else { return };
+    network.hold_back();
+    let locking = network.spawn(&["stake", "lock", "1", "--days", "14"]);
+    network.wait_for_held_back(1);
+    locking.signal(Signal::SIGINT);
+    let output = locking.finish();
+    assert_fails(&output, 130, "interrupted while transaction 0x");
+    assert!(words(&output).contains("may still be included"), "{}", words(&output));
+    network.include();
+}
+
+#[test]
+fn ctrl_c_while_the_match_waits_says_so_and_leaves_the_second_time() {
+    let Some(network) = Network::up() else { return };
+    let image = network.image();
+    network.hold_back();
+    let running = network.spawn(&network.run_arguments(&image, &[], "true"));
+    network.wait_for_held_back(1);
+    running.signal(Signal::SIGINT);
+    running.wait_for("waits for its block; the next Ctrl-C leaves it there");
+    running.signal(Signal::SIGINT);
+    let output = running.finish();
+    assert_fails(&output, 130, "interrupted while transaction 0x");
+    network.include();
+    assert_eq!(
+        network.json(&["ps", "--all"]).as_array().unwrap().len(),
+        1,
+        "the job is on record"
+    );
 }
 
 #[test]

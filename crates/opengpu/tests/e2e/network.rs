@@ -278,8 +278,9 @@ impl Network {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let output = self.opengpu(&["--json", "job", "result", job]);
-            if let Ok(bill) = serde_json::from_slice::<Value>(&output.stdout) {
-                return bill;
+            match serde_json::from_slice::<Value>(&output.stdout) {
+                Ok(bill) if bill["jobId"].is_string() => return bill,
+                _ => {}
             }
             last = words(&output);
             std::thread::sleep(Duration::from_millis(200));

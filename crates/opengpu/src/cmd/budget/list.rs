@@ -9,11 +9,10 @@ use opengpu_core::money::Amount;
 use serde::Serialize;
 use serde_json::json;
 
-use super::show_span;
 use crate::cmd::Context;
 use crate::failure::Outcome;
 use crate::job::allowance::spendable;
-use crate::output::{TokenName, print_json, print_line, say, table};
+use crate::output::{TokenName, print_json, print_line, say, show_deadline, table};
 use crate::session::{Session, chain_failure};
 
 /// One budget, for scripts.
@@ -29,7 +28,7 @@ struct Row {
     /// Base units, as all amounts here.
     cap: Amount,
     left: Amount,
-    /// What every level above allows too.
+    /// What can be spent now: what every level above allows too, and the payer has credits for.
     spendable: Amount,
     per_job: Amount,
     expires_at: u64,
@@ -48,7 +47,8 @@ pub(super) async fn list(context: &Context, session: &Session) -> Outcome {
     for budget in found {
         let line = session.chain.budget_line(budget.id).await.map_err(chain_failure)?;
         let name = session.token_name(budget.token);
-        rows.insert(budget.id, row(budget, &line, name, now));
+        let credits = session.credits_of(budget.payer, budget.token).await?;
+        rows.insert(budget.id, row(budget, &line, credits, name, now));
     }
     let tree = tree(&rows);
     if context.global.json {
@@ -62,21 +62,35 @@ pub(super) async fn list(context: &Context, session: &Session) -> Outcome {
     }
     let lines = tree.into_iter().map(|(level, row)| cells(level, row, now));
     print_line(&table(
-        ["BUDGET", "PARENT", "KEY", "CAP", "LEFT", "PER JOB", "EXPIRES", "STATE"],
+        [
+            "BUDGET",
+            "PARENT",
+            "PAYER",
+            "KEY",
+            "CAP",
+            "LEFT",
+            "SPENDABLE",
+            "PER JOB",
+            "EXPIRES",
+            "STATE",
+        ],
         lines.collect(),
     ))
 }
 
-fn row(budget: Budget, line: &[Budget], name: TokenName, now: u64) -> Row {
-    let spendable = spendable(line);
-    let state = if line.iter().any(|level| level.is_revoked) {
-        "revoked"
+/// `credits` are the payer's that no job has locked.
+fn row(budget: Budget, line: &[Budget], credits: Amount, name: TokenName, now: u64) -> Row {
+    let allowed = spendable(line);
+    let (state, spendable) = if line.iter().any(|level| level.is_revoked) {
+        ("revoked", Amount::ZERO)
     } else if line.iter().any(|level| now >= level.expires_at) {
-        "expired"
-    } else if spendable == Amount::ZERO {
-        "used up"
+        ("expired", Amount::ZERO)
+    } else if allowed == Amount::ZERO {
+        ("used up", Amount::ZERO)
+    } else if credits == Amount::ZERO {
+        ("no credits", Amount::ZERO)
     } else {
-        "open"
+        ("open", allowed.min(credits))
     };
     Row {
         budget: budget.id,
@@ -94,7 +108,7 @@ fn row(budget: Budget, line: &[Budget], name: TokenName, now: u64) -> Row {
     }
 }
 
-fn cells(level: usize, row: &Row, now: u64) -> [String; 8] {
+fn cells(level: usize, row: &Row, now: u64) -> [String; 10] {
     let name = TokenName {
         symbol: row.token.clone(),
         decimals: row.decimals,
@@ -104,18 +118,16 @@ fn cells(level: usize, row: &Row, now: u64) -> [String; 8] {
     } else {
         row.parent.to_string()
     };
-    let expires = match row.expires_at.saturating_sub(now) {
-        0 => "over".to_owned(),
-        rest => format!("in {}", show_span(rest)),
-    };
     [
         format!("{}{}", "  ".repeat(level), row.budget),
         parent,
+        row.payer.to_string(),
         row.key.to_string(),
         name.show(row.cap),
         name.show(row.left),
+        name.show(row.spendable),
         name.show(row.per_job),
-        expires,
+        show_deadline(row.expires_at, now),
         row.state.to_owned(),
     ]
 }
@@ -190,7 +202,13 @@ mod tests {
             .map(|budget| {
                 (
                     budget.id,
-                    row(budget.clone(), &[budget.clone(), head.clone()], usdc(), NOW),
+                    row(
+                        budget.clone(),
+                        &[budget.clone(), head.clone()],
+                        Amount(100),
+                        usdc(),
+                        NOW,
+                    ),
                 )
             })
             .into_iter()
@@ -199,7 +217,7 @@ mod tests {
         assert_eq!(shown, [(0, id(4)), (1, id(6)), (0, id(5))]);
         assert_eq!((rows[&id(6)].spendable, rows[&id(6)].state), (Amount(1), "open"));
         assert_eq!(cells(1, &rows[&id(6)], NOW)[0], "  6");
-        let state = |line: &[Budget], now| row(below.clone(), line, usdc(), now).state;
+        let state = |line: &[Budget], now| row(below.clone(), line, Amount(100), usdc(), now).state;
         assert_eq!(state(&[below.clone(), revoked], NOW), "revoked");
         assert_eq!(state(&[below.clone(), head.clone()], NOW + 100), "expired");
         assert_eq!(
@@ -215,5 +233,27 @@ mod tests {
             ),
             "used up"
         );
+    }
+
+    #[test]
+    fn the_payers_credits_bound_what_can_be_spent_now() {
+        let budget = Budget {
+            left: Amount(7),
+            ..parent()
+        };
+        let spendable = |credits, now| {
+            let row = row(
+                budget.clone(),
+                std::slice::from_ref(&budget),
+                Amount(credits),
+                usdc(),
+                now,
+            );
+            (row.state, row.spendable)
+        };
+        assert_eq!(spendable(9, NOW), ("open", Amount(7)));
+        assert_eq!(spendable(3, NOW), ("open", Amount(3)));
+        assert_eq!(spendable(0, NOW), ("no credits", Amount(0)));
+        assert_eq!(spendable(9, NOW + 100), ("expired", Amount(0)));
     }
 }

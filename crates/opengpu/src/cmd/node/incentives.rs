@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
+use opengpu_chain::time::show_utc;
 use opengpu_chain::transactions::IncentiveShare;
 use opengpu_chain::{ChainError, JobRecord};
 use opengpu_core::Address;
@@ -18,7 +19,7 @@ use super::{chosen, usd};
 use crate::args::NodeChoice;
 use crate::cmd::Context;
 use crate::failure::{Failure, Outcome};
-use crate::output::{TokenName, print_json, print_line, table};
+use crate::output::{TokenName, print_json, print_line, show_deadline, table};
 use crate::session::{Session, chain_failure};
 
 /// What `node incentives show` prints.
@@ -147,8 +148,9 @@ pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoi
     if shown.unreported.is_empty() && shown.weeks.is_empty() {
         return print_line("nothing to report, nothing due");
     }
-    let mut rows: Vec<[String; 5]> = shown.weeks.iter().map(|week| week_row(week, &open)).collect();
-    rows.extend(unreported_rows(&shown.unreported, &open));
+    let now = session.now().await?;
+    let mut rows: Vec<[String; 5]> = shown.weeks.iter().map(|week| week_row(week, &open, now)).collect();
+    rows.extend(unreported_rows(&shown.unreported, &open, now));
     print_line(&table(["week", "value", "part", "at most", ""], rows))
 }
 
@@ -170,7 +172,7 @@ fn rates_text(shown: &Shown, open: &TokenName) -> String {
 }
 
 /// One row for the jobs of each week that nobody reported: a busy node has hundreds.
-fn unreported_rows(unreported: &[Unreported], open: &TokenName) -> Vec<[String; 5]> {
+fn unreported_rows(unreported: &[Unreported], open: &TokenName, now: u64) -> Vec<[String; 5]> {
     let mut weeks = BTreeMap::<u64, (u32, u64, Amount)>::new();
     for job in unreported {
         let (count, usd_micros, cap) = weeks.entry(job.week).or_default();
@@ -185,19 +187,19 @@ fn unreported_rows(unreported: &[Unreported], open: &TokenName) -> Vec<[String; 
             String::new(),
             open.show(cap),
             format!(
-                "jobs to report: {count}; `opengpu node incentives claim` until unix second {}",
-                closes_at(week)
+                "jobs to report: {count}; `opengpu node incentives claim` until {}",
+                show_deadline(closes_at(week), now)
             ),
         ]
     };
     weeks.into_iter().map(row).collect()
 }
 
-fn week_row(week: &Week, open: &TokenName) -> [String; 5] {
+fn week_row(week: &Week, open: &TokenName, now: u64) -> [String; 5] {
     let state = if week.is_due {
         "due".to_owned()
     } else {
-        format!("from unix second {}", week.payable_from)
+        format!("from {}", show_deadline(week.payable_from, now))
     };
     [
         week.week.to_string(),
@@ -304,8 +306,8 @@ fn tell(
     }
     for (week, count) in weeks {
         print_line(&format!(
-            "jobs of week {week} reported: {count}; the same command claims the week from unix second {} on",
-            closes_at(week)
+            "jobs of week {week} reported: {count}; the same command claims the week from {} on",
+            show_utc(closes_at(week))
         ))?;
     }
     Ok(())

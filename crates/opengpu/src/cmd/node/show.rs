@@ -1,5 +1,6 @@
 //! `opengpu node show`.
 
+use opengpu_chain::time::show_utc;
 use opengpu_chain::{NodeOnChain, NodeRecord};
 use opengpu_core::Address;
 use opengpu_core::ids::NodeId;
@@ -7,11 +8,11 @@ use opengpu_core::money::Amount;
 use opengpu_core::tier::{DAY_SECONDS, Gate, Standing, gate_of};
 use serde::Serialize;
 
-use super::{chosen, usd};
+use super::{UnbondRequest, chosen, lapses_at, usd};
 use crate::args::NodeChoice;
 use crate::cmd::Context;
 use crate::failure::Outcome;
-use crate::output::{TokenName, print_json, print_line, table};
+use crate::output::{TokenName, print_json, print_line, show_deadline, table};
 use crate::session::{Session, chain_failure};
 
 /// What `node show` prints.
@@ -34,6 +35,8 @@ struct Shown {
     bond: Amount,
     unbonding: Amount,
     unbonds_at: u64,
+    /// Unix second from which the request counts for nothing, 0: none.
+    unbond_lapses_at: u64,
     record: Record,
     /// `null` for a node of the highest tier.
     next_tier: Option<NextTier>,
@@ -47,6 +50,7 @@ struct Record {
     successes: u32,
     fails: u32,
     neutrals: u32,
+    user_faults: u32,
     counted: u32,
     earned_usd_micros: u64,
     since: u32,
@@ -80,6 +84,7 @@ pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoi
     if context.global.json {
         return print_json(&shown(node, &found, record, next));
     }
+    let now = session.now().await?;
     let state = match (found.is_suspended, found.is_draining) {
         (true, _) => "suspended after three unanswered faults; `opengpu node resume`",
         (_, true) => "draining",
@@ -96,8 +101,12 @@ pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoi
         [
             "jobs".to_owned(),
             format!(
-                "{} closed: {} good, {} failed, {} undecided",
-                record.closed, record.successes, record.fails, record.neutrals
+                "{} closed: {} good, {} failed, {} undecided, {} the user's fault",
+                record.closed,
+                record.successes,
+                record.fails,
+                record.neutrals,
+                user_faults(&record)
             ),
         ],
         [
@@ -107,19 +116,41 @@ pub(super) async fn show(context: &Context, session: &Session, choice: &NodeChoi
     ];
     if found.list_price_from != 0 {
         let text = format!(
-            "{} USD/h at unix second {}",
+            "{} USD/h from {}",
             usd(found.pending_list_price),
-            found.list_price_from
+            show_deadline(found.list_price_from, now)
         );
         rows.insert(6, ["price to come".to_owned(), text]);
     }
-    if found.unbonding != Amount::ZERO {
-        let text = format!("{} from unix second {}", open.show(found.unbonding), found.unbonds_at);
+    if let Some(text) = asked_back(&found, &open, now) {
         rows.push(["asked back".to_owned(), text]);
     }
     print_line(&format!("node {node} on {}", session.profile.name))?;
     print_line(&table(["", ""], rows))?;
     print_next(&next)
+}
+
+fn asked_back(found: &NodeOnChain, open: &TokenName, now: u64) -> Option<String> {
+    let asked = open.show(found.unbonding);
+    let amount = found.unbonding.format_units(open.decimals);
+    match UnbondRequest::of(found, now) {
+        UnbondRequest::None => None,
+        UnbondRequest::Waiting(from) => Some(format!("{asked} from {}", show_deadline(from, now))),
+        UnbondRequest::Mature(until) => Some(format!(
+            "{asked} until {}: `opengpu node unbond {amount}` takes it",
+            show_deadline(until, now)
+        )),
+        UnbondRequest::Lapsed(at) => Some(format!(
+            "{asked}, lapsed at {}: `opengpu node unbond {amount}` asks again",
+            show_utc(at)
+        )),
+    }
+}
+
+/// Attempts that the user's program ended: closed, and neither for nor against the node.
+fn user_faults(record: &NodeRecord) -> u32 {
+    let others = [record.successes, record.fails, record.neutrals];
+    others.into_iter().fold(record.closed, u32::saturating_sub)
 }
 
 fn print_next(next: &Option<NextTier>) -> Outcome {
@@ -245,11 +276,13 @@ fn shown(node: NodeId, found: &NodeOnChain, record: NodeRecord, next_tier: Optio
         bond: found.bond,
         unbonding: found.unbonding,
         unbonds_at: found.unbonds_at,
+        unbond_lapses_at: lapses_at(found),
         record: Record {
             closed: record.closed,
             successes: record.successes,
             fails: record.fails,
             neutrals: record.neutrals,
+            user_faults: user_faults(&record),
             counted: record.counted,
             earned_usd_micros: record.earned_usd_micros,
             since: record.since,
