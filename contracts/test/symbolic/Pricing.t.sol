@@ -5,12 +5,12 @@ import {Rates, TermsRates} from "../../src/libraries/JobTerms.sol";
 import {Pricing} from "../../src/libraries/Pricing.sol";
 
 /// @title Cost formula and fee split, for all values of the stated widths
-/// @notice Products of unknowns and their quotients are hard for solvers of bits, so these checks are decided in integers, at the market's own widths.
+/// @notice Products of unknowns and their quotients are hard for solvers of bits, so these checks are decided in integers, at the market's widths.
 /// @custom:halmos --solver-command ../tools/cvc5
 contract PricingSymbolic {
     uint256 private constant DENOMINATOR = 3_600_000 << 30;
 
-    /// @dev Its definition: the least number that, times the denominator, is not below the numerator. Has 64 + 128 + 30 bits at most, so nothing wraps.
+    /// @dev Its definition: the least number that, times the denominator, is not below the numerator. Nothing wraps: 64 + 128 + 30 bits.
     function check_ValueIsTheFractionRoundedUp(uint64 millis, uint64 bytesOut, uint128 perHour, uint128 perGiB) external pure {
         // Unchecked: solvers meet the check of a product as a quotient.
         unchecked {
