@@ -3,13 +3,8 @@
 //! The arithmetic is that of `Incentives.sol`: a week's rate is shared by the value that was settled, and nobody gets more than what his
 //! jobs left the treasury.
 
-use alloy_primitives::U256;
-
 use crate::job::{Rates, UsdRate};
-use crate::money::{Amount, split_rounded_down};
-
-/// 10^18 base units times 10^6 millionths of a millionth in a millionth.
-const RATE_TO_USD_MICROS: u128 = 1_000_000_000_000_000_000_000_000;
+use crate::money::{Amount, converted_rounded_down, split_rounded_down};
 
 /// What one or more jobs of a payee count for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,36 +29,23 @@ pub struct ListedRates {
 #[must_use]
 pub fn share_of_job(value: Amount, rates: Rates, listed: ListedRates) -> Share {
     let treasury = split_rounded_down(value, rates.shares).treasury;
-    let at_match = converted(treasury, rates.usd_rate.0, rates.open_rate.0);
+    let at_match = converted_rounded_down(treasury, rates.usd_rate.0, rates.open_rate.0);
     let listed_or = |listed: UsdRate, at_match: UsdRate| if listed.0 == 0 { at_match.0 } else { listed.0 };
-    let now = converted(
+    let now = converted_rounded_down(
         treasury,
         listed_or(listed.token, rates.usd_rate),
         listed_or(listed.open, rates.open_rate),
     );
     Share {
-        usd_micros: usd_micros_rounded_down(value, rates),
+        usd_micros: rates.usd_micros_rounded_down(value),
         cap: Amount(if at_match == 0 { 0 } else { at_match.min(now) }),
     }
-}
-
-/// Millionths of a USD that an amount of a job's token is worth at the rates of its match.
-#[must_use]
-pub fn usd_micros_rounded_down(amount: Amount, rates: Rates) -> u128 {
-    converted(amount, rates.usd_rate.0, RATE_TO_USD_MICROS)
-}
-
-/// `amount · rate / by` rounded down, within 128 bits; 0 where `by` is 0.
-fn converted(amount: Amount, rate: u128, by: u128) -> u128 {
-    let worth = (U256::from(amount.0) * U256::from(rate)).checked_div(U256::from(by));
-    u128::try_from(worth.unwrap_or_default()).unwrap_or(u128::MAX)
 }
 
 /// What a share gets of a week's rate, when `total_usd_micros` were settled in all.
 #[must_use]
 pub fn part_rounded_down(rate: Amount, share: Share, total_usd_micros: u128) -> Amount {
-    let part = (U256::from(rate.0) * U256::from(share.usd_micros)).checked_div(U256::from(total_usd_micros));
-    Amount(u128::try_from(part.unwrap_or_default()).unwrap_or(u128::MAX)).min(share.cap)
+    Amount(converted_rounded_down(rate, share.usd_micros, total_usd_micros)).min(share.cap)
 }
 
 #[cfg(test)]

@@ -146,6 +146,12 @@ pub fn cost_rounded_up(price: Price, billed_millis: u64, egress_bytes: u64) -> R
     u128::try_from(value).map(Amount).map_err(|_| MoneyError::TooLarge)
 }
 
+/// `amount · rate / by` rounded down, within 128 bits; 0 where `by` is 0.
+pub(crate) fn converted_rounded_down(amount: Amount, rate: u128, by: u128) -> u128 {
+    let worth = (U512::from(amount.0) * U512::from(rate)).checked_div(U512::from(by));
+    u128::try_from(worth.unwrap_or_default()).unwrap_or(u128::MAX)
+}
+
 /// Basis points in one.
 const BPS: u128 = 10_000;
 

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ending, Usage};
 use crate::ids::{BudgetId, NodeId, Sha256Digest};
-use crate::money::{Amount, Price, Shares};
+use crate::money::{Amount, Price, Shares, converted_rounded_down};
+
+/// 10^18 base units times 10^6 millionths of a millionth in a millionth.
+const RATE_TO_USD_MICROS: u128 = 1_000_000_000_000_000_000_000_000;
 
 /// Solidity's form of the two structs; only their ABI encoding is used.
 mod abi {
@@ -118,6 +121,12 @@ impl Rates {
             | U256::from(treasury_bps) << 208
             | U256::from(discount_bps) << 224
             | U256::from(bonus_bps) << 240)
+    }
+
+    /// Millionths of a USD that an amount of the job's token is worth.
+    #[must_use]
+    pub fn usd_micros_rounded_down(self, amount: Amount) -> u128 {
+        converted_rounded_down(amount, self.usd_rate.0, RATE_TO_USD_MICROS)
     }
 
     /// Reads the word `TermsRates.pack` made.

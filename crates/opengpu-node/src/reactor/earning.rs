@@ -1,7 +1,6 @@
 //! Being paid while the job runs. What was collected is the node's whatever it misses later: a report that it cannot answer in time pays
 //! no more than the reporter shows beyond that.
 
-use opengpu_core::incentive::usd_micros_rounded_down;
 use opengpu_core::job::Usage;
 
 use super::{Effect, Job, Rules, Task};
@@ -30,8 +29,7 @@ impl Job {
         let position = &seen.position;
         let value = attempt.terms.bill(durable).value;
         let owed = value.saturating_sub(position.progress.value);
-        let is_enough =
-            usd_micros_rounded_down(owed, position.terms.rates) > u128::from(rules.collect_above_usd_micros);
+        let is_enough = position.terms.rates.usd_micros_rounded_down(owed) > u128::from(rules.collect_above_usd_micros);
         if is_enough && self.live.schedule.begin(Task::CollectPay, now.boot()) {
             self.live.collecting = value;
             effects.push(Effect::CollectPay {

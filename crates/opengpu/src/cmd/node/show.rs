@@ -8,7 +8,8 @@ use opengpu_core::money::Amount;
 use opengpu_core::tier::{DAY_SECONDS, Gate, Standing, gate_of};
 use serde::Serialize;
 
-use super::{UnbondRequest, chosen, lapses_at, usd};
+use super::unbond::{UnbondRequest, lapses_at};
+use super::{chosen, usd};
 use crate::args::NodeChoice;
 use crate::cmd::Context;
 use crate::failure::Outcome;
