@@ -228,7 +228,7 @@ pub enum Step {
         is_out_of_memory: bool,
     },
     /// Output and log are being stored.
-    Collecting,
+    Storing,
     /// The attempt cannot go on; nothing (more) is billed.
     #[serde(rename_all = "camelCase")]
     Failed {

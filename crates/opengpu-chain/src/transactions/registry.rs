@@ -97,6 +97,7 @@ impl ChainClient {
             .await?;
         self.send(self.registry().bond(node.0, amount.0).into_transaction_request())
             .await
+            .map_err(self.about_token(contracts.open_token))
     }
 
     /// Raises a node to the tier that its record, age and bond have earned. By anyone.

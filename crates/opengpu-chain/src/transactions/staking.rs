@@ -95,6 +95,7 @@ impl ChainClient {
             .await?;
         self.send(staking.stake(amount.0, days).into_transaction_request())
             .await
+            .map_err(self.about_token(self.network().contracts.open_token))
     }
 
     /// Locks what the sender has staked until days from now.

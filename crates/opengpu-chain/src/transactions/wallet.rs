@@ -38,7 +38,7 @@ impl ChainClient {
                     permit.s,
                 )
                 .into_transaction_request();
-            return self.send(request).await;
+            return self.send(request).await.map_err(self.about_token(token));
         }
         self.deposit_with_allowance(token, amount).await
     }
@@ -55,6 +55,7 @@ impl ChainClient {
                 .into_transaction_request(),
         )
         .await
+        .map_err(self.about_token(token))
     }
 
     /// Turns the sender's tokens into credits of `account`.
@@ -69,6 +70,7 @@ impl ChainClient {
                 .into_transaction_request(),
         )
         .await
+        .map_err(self.about_token(token))
     }
 
     /// Turns the sender's credits into tokens of `to`.
@@ -95,6 +97,7 @@ impl ChainClient {
                 .into_transaction_request(),
         )
         .await
+        .map_err(self.about_token(token))
     }
 
     /// Mints test stablecoins; anyone may, on a local chain only.

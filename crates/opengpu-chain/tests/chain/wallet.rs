@@ -90,6 +90,27 @@ async fn refusals_say_in_words_what_is_missing() {
         (Remedy::GiveUp, Some("5"))
     );
 
+    // A token's own refusal names no token: the call does.
+    let (payer, too_much) = (&world.payer, Amount(1_000_500_000));
+    let open = Amount(1_500_000_000_000_000_000);
+    let refused = [
+        payer.deposit(world.usdc, too_much).await,
+        payer.deposit_with_allowance(world.usdc, too_much).await,
+        payer.deposit_for(key(9).address(), world.usdc, too_much).await,
+        payer.transfer_token(world.usdc, key(9).address(), too_much).await,
+        payer.stake(open, 14).await,
+        payer.bond(world.node, open).await,
+    ];
+    let texts = refused.map(|sent| sent.unwrap_err().to_string());
+    let (usdc_ends, open_ends) = (
+        "has 1000 USDC, 1000.5 USDC are needed",
+        "has 0 OPEN, 1.5 OPEN are needed",
+    );
+    let ends = [usdc_ends, usdc_ends, usdc_ends, usdc_ends, open_ends, open_ends];
+    for (text, end) in texts.iter().zip(ends) {
+        assert!(text.ends_with(end), "{text}");
+    }
+
     let unlisted = world.network.contracts.cloudverse;
     let error = world.payer.deposit(unlisted, Amount(5)).await.unwrap_err();
     assert!(!error.is_retryable(), "{error}");

@@ -101,7 +101,7 @@ async fn is_wrapping_up(app: &App, job: JobId, attempt: u8) -> Result<bool, Agen
     let newest = app.db.newest(job, "progress").await?;
     Ok(matches!(
         newest,
-        Some(JobEventBody::Progress(Progress { attempt: of, step: Step::Exited { .. } | Step::Collecting, .. })) if of == attempt
+        Some(JobEventBody::Progress(Progress { attempt: of, step: Step::Exited { .. } | Step::Storing, .. })) if of == attempt
     ))
 }
 

@@ -11,8 +11,8 @@
 //! Everything comes from and goes into the block store, where each byte has a name; a transfer that was cut off is simply
 //! done again. Transfers hold a read lock of [`Depot::transfers`], so that making room never takes a block from under one.
 
-mod collect;
 mod deliver;
+mod store;
 
 use std::fs;
 use std::io;
@@ -25,8 +25,8 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::reactor::{Blame, TaskFault};
 
-pub(crate) use collect::{Collection, collect};
 pub(crate) use deliver::deliver;
+pub(crate) use store::{StoreRequest, store_leavings};
 
 /// The node's block store and who is using it.
 #[derive(Debug, Clone)]

@@ -9,11 +9,11 @@ use opengpu_store::raw_cid;
 use tokio::sync::Mutex;
 
 use super::Shared;
-use crate::artifacts::{Collection, JobFolder, blocking, collect, deliver, machine, passing};
+use crate::artifacts::{JobFolder, StoreRequest, blocking, deliver, machine, passing, store_leavings};
 use crate::image::{ImageError, PreparedImage};
 use crate::meter::{UsageLine, UsageLog};
 use crate::ports::ChainFault;
-use crate::reactor::{Blame, Collected, Done, Effect, Gauge, JobRecord, TaskFault};
+use crate::reactor::{Blame, Done, Effect, Gauge, JobRecord, Stored, TaskFault};
 use crate::runtime::{ContainerId, RuntimeError, Sample};
 
 mod container;
@@ -107,7 +107,7 @@ impl Workshop {
             Effect::Pause => Done::Paused(runtime.pause(container).await.map_err(TaskFault::from)),
             Effect::Resume => Done::Resumed(runtime.resume(container).await.map_err(TaskFault::from)),
             Effect::Kill(signal) => Done::Killed(runtime.kill(container, signal).await.map_err(TaskFault::from)),
-            Effect::Collect {
+            Effect::Store {
                 attempt,
                 billed_millis,
                 cpu_millis,
@@ -122,7 +122,7 @@ impl Workshop {
                     egress_bytes,
                     memory_bytes: 0,
                 };
-                Done::Collected(self.collect(attempt, last, without_output).await)
+                Done::Stored(self.store(attempt, last, without_output).await)
             }
             other => return self.transact(other).await,
         })
@@ -131,8 +131,8 @@ impl Workshop {
     async fn transact(&self, effect: Effect) -> Option<Done> {
         let (chain, job) = (&self.chain, self.job);
         Some(match effect {
-            Effect::CollectPay { at, voucher } => {
-                Done::PayCollected(self.told("collect", chain.collect(&at, &voucher).await))
+            Effect::Collect { at, voucher } => {
+                Done::Collected(self.told("collect", chain.collect(&at, &voucher).await))
             }
             Effect::Settle { at, approved } => Done::Settled(self.told("settle", chain.settle(&at, &approved).await)),
             Effect::Submit {
@@ -211,20 +211,20 @@ impl Workshop {
         })
     }
 
-    async fn collect(&self, attempt: u8, last: UsageLine, without_output: bool) -> Result<Collected, TaskFault> {
-        // The file is written by `collect` from now on.
+    async fn store(&self, attempt: u8, last: UsageLine, without_output: bool) -> Result<Stored, TaskFault> {
+        // The file is written by `store_leavings` from now on.
         self.gauges.lock().await.usage_log = None;
-        let collection = Collection {
+        let request = StoreRequest {
             last,
             output_limit: self.spec.resources.disk_bytes,
             without_output,
         };
-        let leavings = collect(&self.depot, &self.folder, collection).await?;
+        let leavings = store_leavings(&self.depot, &self.folder, request).await?;
         let earlier = match attempt {
             1 => Vec::new(),
             _ => self.chain.earlier_attempts(self.job).await.map_err(passing)?,
         };
-        Ok(Collected { leavings, earlier })
+        Ok(Stored { leavings, earlier })
     }
 
     /// Keeps the receipt in the store, under the name that follows from its digest on chain.

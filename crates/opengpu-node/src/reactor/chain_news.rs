@@ -78,13 +78,7 @@ impl Job {
             attempt.unmatched_since.get_or_insert(now.chain_millis());
         }
         self.live.head = self.live.head.min(to);
-        for task in [
-            Task::CollectPay,
-            Task::Settle,
-            Task::Submit,
-            Task::Answer,
-            Task::Contest,
-        ] {
+        for task in [Task::Collect, Task::Settle, Task::Submit, Task::Answer, Task::Contest] {
             self.live.schedule.hurry(task);
         }
     }
@@ -117,7 +111,7 @@ impl Attempt {
     /// The receipt names terms and collected values: a result made before they changed is made again.
     fn make_result_again(&mut self) {
         if let Stage::Proposing { end, .. } = &self.stage {
-            self.stage = Stage::Collecting { end: end.clone() };
+            self.stage = Stage::Storing { end: end.clone() };
         }
     }
 

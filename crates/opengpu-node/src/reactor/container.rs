@@ -78,7 +78,7 @@ impl Job {
             _ => None,
         };
         let end = attempt.end_of(record, meter.as_ref());
-        self.set_stage(Stage::Collecting { end });
+        self.set_stage(Stage::Storing { end });
     }
 
     /// Ends an attempt for which nothing (more) than the newest voucher is known to be due.
@@ -101,7 +101,7 @@ impl Job {
             at_millis: now.moment.unix_millis,
             is_output_lost: false,
         };
-        attempt.stage = Stage::Collecting { end };
+        attempt.stage = Stage::Storing { end };
     }
 }
 

@@ -11,7 +11,7 @@ const VERIFY_BY_PANEL: u8 = 2;
 
 impl Job {
     /// Once enough is owed, with a voucher whose time is over: a result may never be worth less than what was collected.
-    pub(super) fn plan_collect_pay(&mut self, rules: &Rules, usage: Usage, now: &Now, effects: &mut Vec<Effect>) {
+    pub(super) fn plan_collect(&mut self, rules: &Rules, usage: Usage, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
         let (Some(earned), Some(seen)) = (&attempt.earned, attempt.seen()) else {
             return;
@@ -30,9 +30,9 @@ impl Job {
         let value = attempt.terms.bill(durable).value;
         let owed = value.saturating_sub(position.progress.value);
         let is_enough = position.terms.rates.usd_micros_rounded_down(owed) > u128::from(rules.collect_above_usd_micros);
-        if is_enough && self.live.schedule.begin(Task::CollectPay, now.boot()) {
+        if is_enough && self.live.schedule.begin(Task::Collect, now.boot()) {
             self.live.collecting = value;
-            effects.push(Effect::CollectPay {
+            effects.push(Effect::Collect {
                 at: Box::new(position.clone()),
                 voucher: Box::new(earned.clone()),
             });
@@ -40,8 +40,8 @@ impl Job {
     }
 
     /// Whether it is not known yet if a `collect` came through.
-    pub(super) fn is_collecting_pay(&self, now: &Now) -> bool {
+    pub(super) fn is_collecting(&self, now: &Now) -> bool {
         let collected = self.record.attempt.as_ref().map(|attempt| attempt.progress().value);
-        self.live.schedule.is_begun(Task::CollectPay, now.boot()) && collected < Some(self.live.collecting)
+        self.live.schedule.is_begun(Task::Collect, now.boot()) && collected < Some(self.live.collecting)
     }
 }

@@ -64,9 +64,9 @@ pub enum Done {
     /// The signal is sent.
     Killed(Result<(), TaskFault>),
     /// Output and logs are stored.
-    Collected(Result<Collected, TaskFault>),
+    Stored(Result<Stored, TaskFault>),
     /// `collect` was sent.
-    PayCollected(Result<(), ChainFault>),
+    Collected(Result<(), ChainFault>),
     /// `settle` was sent.
     Settled(Result<(), ChainFault>),
     /// `submit` was sent.
@@ -79,7 +79,7 @@ pub enum Done {
 
 /// What a result is made of besides how the program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collected {
+pub struct Stored {
     /// Output and logs.
     pub leavings: Leavings,
     /// The job's attempts on other nodes, oldest first.
@@ -152,7 +152,7 @@ pub enum Effect {
     /// Ask the signer for a voucher.
     ProposeVoucher(Box<VoucherProposal>),
     /// Store output and logs, and read up on earlier attempts if this is not the first.
-    Collect {
+    Store {
         /// Which attempt this is, from 1.
         attempt: u8,
         /// The last line of the usage log: milliseconds billed.
@@ -169,7 +169,7 @@ pub enum Effect {
     /// Ask the signer to approve a result.
     ProposeResult(Box<ResultProposal>),
     /// Send `collect`: be paid for what has run.
-    CollectPay {
+    Collect {
         /// What the chain knows.
         at: Box<Position>,
         /// A voucher whose time is over.

@@ -8,7 +8,7 @@ use opengpu_core::receipt::{
 use opengpu_core::wire::{ResultProposal, Step};
 
 use super::record::{End, JobRecord};
-use super::{Blame, Collected, Effect, Job, RETRY_MILLIS, Rules, Stage, Task, TaskFault};
+use super::{Blame, Effect, Job, RETRY_MILLIS, Rules, Stage, Stored, Task, TaskFault};
 use crate::clock::Now;
 use crate::ports::{EarlierAttempt, Leavings};
 
@@ -18,15 +18,15 @@ const PROPOSE_RESULT_EVERY_MILLIS: u64 = 3_000;
 const EXIT_NO_OUTPUT: i32 = 125;
 
 impl Job {
-    pub(super) fn plan_collecting(&mut self, now: &Now, effects: &mut Vec<Effect>) {
+    pub(super) fn plan_storing(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let Some(attempt) = &self.record.attempt else { return };
-        let Stage::Collecting { end } = &attempt.stage else {
+        let Stage::Storing { end } = &attempt.stage else {
             return;
         };
         // The receipt names what was collected: first it has to be known whether that came through.
-        if !self.is_collecting_pay(now) && self.live.schedule.begin(Task::Collect, now.boot()) {
-            effects.push(Effect::Report(Step::Collecting));
-            effects.push(Effect::Collect {
+        if !self.is_collecting(now) && self.live.schedule.begin(Task::Store, now.boot()) {
+            effects.push(Effect::Report(Step::Storing));
+            effects.push(Effect::Store {
                 attempt: attempt.terms.attempt(),
                 billed_millis: end.usage.billed_millis,
                 cpu_millis: end.cpu_millis,
@@ -37,25 +37,25 @@ impl Job {
         }
     }
 
-    pub(super) fn on_collected(
+    pub(super) fn on_stored(
         &mut self,
         rules: &Rules,
-        outcome: Result<Collected, TaskFault>,
+        outcome: Result<Stored, TaskFault>,
         now: &Now,
         effects: &mut Vec<Effect>,
     ) {
         let is_fault = outcome.is_err();
         self.live
             .schedule
-            .finish(Task::Collect, now.boot() + if is_fault { RETRY_MILLIS } else { 0 });
+            .finish(Task::Store, now.boot() + if is_fault { RETRY_MILLIS } else { 0 });
         let Some(attempt) = &mut self.record.attempt else {
             return;
         };
-        let Stage::Collecting { end } = &mut attempt.stage else {
+        let Stage::Storing { end } = &mut attempt.stage else {
             return;
         };
         match outcome {
-            Ok(Collected { leavings, earlier }) => {
+            Ok(Stored { leavings, earlier }) => {
                 let end = end.clone();
                 attempt.leavings = Some(leavings.clone());
                 attempt.earlier = earlier;

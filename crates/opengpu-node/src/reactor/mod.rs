@@ -6,7 +6,7 @@
 //! for again; each of them may be repeated. The caller saves the record before it carries out the effects.
 //!
 //! ```text
-//! offered → preparing → starting → running → collecting → proposing → settling ┐
+//! offered → preparing → starting → running → storing → proposing → settling ─────────┐
 //!              └───────────┴──────────┴──── (no outcome, signer silent) → submitting ┴→ closed
 //! ```
 //!
@@ -44,7 +44,7 @@ use opengpu_core::wire::Step;
 
 use crate::clock::Now;
 
-pub use event::{Blame, Collected, Done, Effect, Event, Gauge, TaskFault};
+pub use event::{Blame, Done, Effect, Event, Gauge, Stored, TaskFault};
 pub use record::JobRecord;
 use record::{Stage, Stop};
 use schedule::{Schedule, Task};
@@ -159,8 +159,8 @@ impl Job {
             Done::Paused(outcome) => self.on_paused(outcome.is_ok(), now),
             Done::Resumed(outcome) => self.on_resumed(outcome.is_ok(), now, effects),
             Done::Killed(_) => self.live.schedule.finish(Task::Kill, now.boot() + RETRY_MILLIS),
-            Done::Collected(outcome) => self.on_collected(rules, outcome, now, effects),
-            Done::PayCollected(outcome) => self.on_sent(Task::CollectPay, outcome.is_ok(), now),
+            Done::Stored(outcome) => self.on_stored(rules, outcome, now, effects),
+            Done::Collected(outcome) => self.on_sent(Task::Collect, outcome.is_ok(), now),
             Done::Settled(outcome) => self.on_sent(Task::Settle, outcome.is_ok(), now),
             Done::Submitted(outcome) => self.on_sent(Task::Submit, outcome.is_ok(), now),
             Done::Answered(outcome) => self.on_sent(Task::Answer, outcome.is_ok(), now),
@@ -202,7 +202,7 @@ impl Job {
             Stage::Preparing => self.plan_preparing(now, effects),
             Stage::Starting { .. } => self.plan_starting(now, effects),
             Stage::Running { .. } => self.plan_running(rules, now, effects),
-            Stage::Collecting { .. } => self.plan_collecting(now, effects),
+            Stage::Storing { .. } => self.plan_storing(now, effects),
             Stage::Proposing { .. } => self.plan_proposing(rules, now, effects),
             Stage::Settling { .. } => self.plan_settling(now, effects),
             Stage::Submitting { .. } => self.plan_submitting(now, effects),

@@ -129,7 +129,7 @@ pub enum Stage {
         meter: Meter,
     },
     /// The program is over; what it leaves is being stored.
-    Collecting {
+    Storing {
         /// How it ended.
         end: End,
     },

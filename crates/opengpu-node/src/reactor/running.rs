@@ -35,7 +35,7 @@ impl Job {
         if attempt.stop.is_none() {
             self.plan_pause(billed, now, effects);
             self.plan_silence(rules, now, effects);
-            self.plan_collect_pay(rules, usage, now, effects);
+            self.plan_collect(rules, usage, now, effects);
         }
         self.plan_sample(billed, now, effects);
         self.plan_voucher(rules, usage, now, effects);

@@ -193,7 +193,7 @@ impl Teller {
             Step::Exited {
                 is_out_of_memory: true, ..
             } => say("node     program ended: out of memory"),
-            Step::Collecting => say("node     storing output and log"),
+            Step::Storing => say("node     storing output and log"),
             Step::Failed { reason, .. } => say(&format!("node     failed: {reason}")),
         }
     }

@@ -18,7 +18,7 @@ use crate::clock::{BootId, Now};
 use crate::image::{Digest, ImageConfig, PreparedImage};
 use crate::ports::{ChainNews, Leavings, Position};
 use crate::reactor::record::Facts;
-use crate::reactor::{Collected, Done, Effect, Event, Gauge, Job, JobRecord, Rules};
+use crate::reactor::{Done, Effect, Event, Gauge, Job, JobRecord, Rules, Stored};
 use crate::runtime::{ContainerStatus, ExitOutcome, ExitRecord, Moment, Sample};
 
 /// The second of the match.
@@ -309,8 +309,8 @@ impl Bench {
     }
 
     /// Output and logs are stored; gives the proposal that follows.
-    pub(super) fn collected(&mut self) -> ResultProposal {
-        let effects = self.tell(Event::Done(Done::Collected(Ok(collected()))));
+    pub(super) fn stored(&mut self) -> ResultProposal {
+        let effects = self.tell(Event::Done(Done::Stored(Ok(stored()))));
         match effects.as_slice() {
             [Effect::ProposeResult(proposal)] => (**proposal).clone(),
             other => panic!("expected a proposal alone, got {other:?}"),
@@ -384,8 +384,8 @@ pub(super) fn leavings() -> Leavings {
     }
 }
 
-pub(super) fn collected() -> Collected {
-    Collected {
+pub(super) fn stored() -> Stored {
+    Stored {
         leavings: leavings(),
         earlier: Vec::new(),
     }

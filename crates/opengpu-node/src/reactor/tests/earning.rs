@@ -22,14 +22,14 @@ fn collects(effects: &[Effect]) -> Vec<u64> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::CollectPay { voucher, .. } => Some(voucher.voucher.durable_millis),
+            Effect::Collect { voucher, .. } => Some(voucher.voucher.durable_millis),
             _ => None,
         })
         .collect()
 }
 
 fn is_in_a_block(bench: &mut Bench, block: u64, seconds: u64) -> Vec<Effect> {
-    let mut effects = bench.tell(Event::Done(Done::PayCollected(Ok(()))));
+    let mut effects = bench.tell(Event::Done(Done::Collected(Ok(()))));
     effects.extend(bench.tell(Event::Chain {
         block,
         news: ChainNews::Collected {
@@ -64,10 +64,10 @@ fn a_collect_that_was_not_sent_is_tried_again_and_one_that_was_is_not_seen_too()
     let mut bench = collecting(9);
     bench.signed_seconds(10);
     let fault = ChainFault::Unreachable("away".to_owned());
-    assert_eq!(collects(&bench.tell(Event::Done(Done::PayCollected(Err(fault))))), NONE);
+    assert_eq!(collects(&bench.tell(Event::Done(Done::Collected(Err(fault))))), NONE);
     assert_eq!(collects(&bench.signed_seconds(1)), NONE);
     assert_eq!(collects(&bench.signed_seconds(1)), [10_000]);
-    bench.tell(Event::Done(Done::PayCollected(Ok(()))));
+    bench.tell(Event::Done(Done::Collected(Ok(()))));
     assert_eq!(collects(&bench.signed_seconds(5)), NONE);
     assert_eq!(collects(&bench.signed_seconds(1)), [15_000]);
 }
@@ -102,11 +102,11 @@ fn nothing_is_collected_while_a_report_stands_or_where_a_panel_may_judge() {
 fn a_result_waits_until_it_is_known_what_was_collected() {
     let mut bench = collecting(9);
     assert_eq!(collects(&bench.signed_seconds(10)), [10_000]);
-    let is_stored = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Collect { .. }));
+    let is_stored = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Store { .. }));
     assert!(!is_stored(&bench.exits(ExitOutcome::Code(0), false)));
     assert!(!is_stored(&bench.after(60_000)));
     assert!(is_stored(&is_in_a_block(&mut bench, 110, 10)));
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     assert!(
         proposal.receipt.contains(r#""collected":["10"]"#),
         "{}",
@@ -117,7 +117,7 @@ fn a_result_waits_until_it_is_known_what_was_collected() {
     let mut bench = collecting(9);
     bench.signed_seconds(10);
     bench.exits(ExitOutcome::Code(0), false);
-    assert!(!is_stored(&bench.tell(Event::Done(Done::PayCollected(Ok(()))))));
+    assert!(!is_stored(&bench.tell(Event::Done(Done::Collected(Ok(()))))));
     assert!(!is_stored(&bench.after(5_999)));
     assert!(is_stored(&bench.after(1)));
 }

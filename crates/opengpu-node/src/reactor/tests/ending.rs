@@ -8,7 +8,7 @@ use opengpu_core::wire::ResultProposal;
 
 use super::bench::*;
 use crate::ports::{ChainFault, ChainNews, EarlierAttempt};
-use crate::reactor::{Blame, Collected, Done, Effect, Event, TaskFault};
+use crate::reactor::{Blame, Done, Effect, Event, Stored, TaskFault};
 use crate::runtime::{ContainerStatus, ExitOutcome};
 
 /// A job that completed after 2 s and whose result is proposed.
@@ -17,7 +17,7 @@ fn proposed() -> (Bench, ResultProposal) {
     bench.second();
     bench.second();
     bench.exits(ExitOutcome::Code(0), false);
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     (bench, proposal)
 }
 
@@ -126,7 +126,7 @@ fn voucher_signed_while_the_node_submits_does_not_replace_the_one_the_result_is_
             .or(late);
     }
     bench.exits(ExitOutcome::Code(0), false);
-    bench.collected();
+    bench.stored();
     let submitted = bench.after(20_000);
     assert!(
         matches!(submitted.as_slice(), [Effect::Submit { newest: Some(voucher), result, .. }]
@@ -145,7 +145,7 @@ fn lost_container_is_nobodys_fault_and_closes_with_the_newest_voucher() {
     bench.after(1_000);
     let started_at = bench.moment();
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Lost { started_at }))));
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(collected()))));
+    let effects = bench.tell(Event::Done(Done::Stored(Ok(stored()))));
     assert!(
         matches!(effects.as_slice(), [Effect::Submit { newest: Some(_), result, .. }] if result.billed_millis == 5_000)
     );
@@ -161,7 +161,7 @@ fn lost_container_is_nobodys_fault_and_closes_with_the_newest_voucher() {
 }
 
 #[test]
-fn full_disk_while_collecting_loses_nothing_and_goes_on_when_there_is_room() {
+fn full_disk_while_storing_loses_nothing_and_goes_on_when_there_is_room() {
     let mut bench = Bench::running(1_000);
     bench.second();
     bench.exits(ExitOutcome::Code(0), false);
@@ -170,12 +170,12 @@ fn full_disk_while_collecting_loses_nothing_and_goes_on_when_there_is_room() {
         reason: "disk full".to_owned(),
     };
     for _ in 0..5 {
-        assert_eq!(bench.tell(Event::Done(Done::Collected(Err(full.clone())))), []);
+        assert_eq!(bench.tell(Event::Done(Done::Stored(Err(full.clone())))), []);
         let effects = notable(bench.after(2_000));
         assert!(
             matches!(
                 effects.as_slice(),
-                [Effect::Collect {
+                [Effect::Store {
                     billed_millis: 1_000,
                     ..
                 }]
@@ -183,7 +183,7 @@ fn full_disk_while_collecting_loses_nothing_and_goes_on_when_there_is_room() {
             "{effects:?}"
         );
     }
-    assert_eq!(bench.collected().result.outcome, Outcome::Completed);
+    assert_eq!(bench.stored().result.outcome, Outcome::Completed);
 }
 
 #[test]
@@ -195,19 +195,19 @@ fn output_that_cannot_be_stored_is_left_out_and_the_log_is_kept() {
         blame: Blame::User,
         reason: "a socket".to_owned(),
     };
-    bench.tell(Event::Done(Done::Collected(Err(odd))));
+    bench.tell(Event::Done(Done::Stored(Err(odd))));
     let effects = notable(bench.after(2_000));
     assert!(
         matches!(
             effects.as_slice(),
-            [Effect::Collect {
+            [Effect::Store {
                 without_output: true,
                 ..
             }]
         ),
         "{effects:?}"
     );
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.exit_code), (Outcome::UserFault, 125));
 }
 
@@ -225,11 +225,11 @@ fn receipt_of_a_second_attempt_names_the_first_and_what_it_was_paid() {
         },
         owner: Address::repeat_byte(0xee),
     };
-    let after_first = Collected {
+    let after_first = Stored {
         earlier: vec![first],
-        ..collected()
+        ..stored()
     };
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(after_first))));
+    let effects = bench.tell(Event::Done(Done::Stored(Ok(after_first))));
     let [Effect::ProposeResult(proposal)] = effects.as_slice() else {
         panic!("{effects:?}")
     };

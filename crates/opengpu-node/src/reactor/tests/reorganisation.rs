@@ -10,7 +10,7 @@ fn settle_that_was_undone_is_sent_again() {
     let mut bench = Bench::running(1_000);
     bench.second();
     bench.exits(ExitOutcome::Code(0), false);
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     let approved = bench.approved(&proposal, &signer());
     bench.tell(Event::ResultApproved(Box::new(approved.clone())));
     bench.tell(Event::Done(Done::Settled(Ok(()))));
@@ -51,7 +51,7 @@ fn job_goes_on_while_its_match_is_sent_again_and_takes_the_new_terms() {
     assert_eq!(notable(bench.tell(Event::Chain { block: 102, news })), []);
     assert_eq!(bench.job.record.attempt.as_ref().unwrap().terms, position.terms);
     bench.exits(ExitOutcome::Code(0), false);
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     assert_eq!(proposal.result.billed_millis, 9_000);
     let approved = bench.approved(&proposal, &signer());
     let effects = bench.tell(Event::ResultApproved(Box::new(approved)));
@@ -62,7 +62,7 @@ fn job_goes_on_while_its_match_is_sent_again_and_takes_the_new_terms() {
 fn nothing_is_sent_while_the_match_is_undone_and_the_job_is_given_up_when_it_stays_so() {
     let mut bench = Bench::running(1_000);
     bench.exits(ExitOutcome::Code(0), false);
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     bench.tell(Event::RolledBack { to: MATCH_BLOCK - 1 });
     let approved = bench.approved(&proposal, &signer());
     assert_eq!(bench.tell(Event::ResultApproved(Box::new(approved))), []);

@@ -90,7 +90,7 @@ fn reported_job_with_an_approved_result_settles_instead() {
     let mut bench = Bench::running(1_000);
     bench.second();
     bench.exits(ExitOutcome::Code(0), false);
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     bench.tell(reported(&bench, None));
     let approved = bench.approved(&proposal, &signer());
     let effects = bench.tell(Event::ResultApproved(Box::new(approved)));

@@ -28,7 +28,7 @@ fn start_is_repeated_which_attaches_to_what_runs() {
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Running { started_at }))));
     bench.after(1_000);
     bench.exits(ExitOutcome::Code(0), false);
-    assert_eq!(bench.collected().result.billed_millis, 4_000);
+    assert_eq!(bench.stored().result.billed_millis, 4_000);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn running_job_is_billed_through_the_gap_once_and_its_next_voucher_has_a_new_num
     assert_eq!((proposal.voucher.seq, proposal.voucher.billed_millis), (2, 9_000));
     assert_eq!(proposal.previous, bench.job.record.attempt.as_ref().unwrap().newest);
     bench.exits(ExitOutcome::Code(0), false);
-    assert_eq!(bench.collected().result.billed_millis, 4_000);
+    assert_eq!(bench.stored().result.billed_millis, 4_000);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn paused_job_stays_paused_and_its_pause_stays_unbilled() {
     assert_eq!(bench.tell(Event::VoucherSigned(Box::new(signed))), [Effect::Resume]);
     bench.tell(Event::Done(Done::Resumed(Ok(()))));
     bench.exits(ExitOutcome::Code(0), false);
-    assert_eq!(bench.collected().result.billed_millis, 15_000);
+    assert_eq!(bench.stored().result.billed_millis, 15_000);
 }
 
 #[test]
@@ -92,18 +92,18 @@ fn program_that_ended_while_no_daemon_ran_is_billed_to_its_end() {
         usage: sample(),
     };
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Exited(record)))));
-    assert_eq!(bench.collected().result.billed_millis, 7_000);
+    assert_eq!(bench.stored().result.billed_millis, 7_000);
 }
 
 #[test]
-fn collecting_proposing_and_settling_go_on() {
+fn storing_proposing_and_settling_go_on() {
     let mut bench = Bench::running(1_000);
     bench.exits(ExitOutcome::Code(0), false);
     assert!(matches!(
         notable(bench.is_killed_for(1_000)).as_slice(),
-        [Effect::Collect { .. }]
+        [Effect::Store { .. }]
     ));
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     assert_eq!(
         bench.is_killed_for(1_000),
         [Effect::ProposeResult(Box::new(proposal.clone()))]
@@ -136,6 +136,6 @@ fn reboot_ends_the_measuring_and_the_newest_voucher_is_what_is_due() {
     assert_eq!(effects, [Effect::ReadStatus]);
     let started_at = bench.moment();
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Lost { started_at }))));
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(collected()))));
+    let effects = bench.tell(Event::Done(Done::Stored(Ok(stored()))));
     assert!(matches!(effects.as_slice(), [Effect::Submit { result, .. }] if result.billed_millis == 5_000));
 }

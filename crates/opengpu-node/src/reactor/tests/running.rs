@@ -60,7 +60,7 @@ fn order_that_is_matched_after_it_was_given_up_ends_without_a_start() {
     bench.tell(Event::StopRequested(stop));
     let news = crate::ports::ChainNews::Matched(Box::new(bench.position()));
     let effects = bench.tell(Event::Chain { block: 100, news });
-    assert!(matches!(stage(&bench), Stage::Collecting { .. }), "{effects:?}");
+    assert!(matches!(stage(&bench), Stage::Storing { .. }), "{effects:?}");
 }
 
 #[test]
@@ -157,10 +157,10 @@ fn program_that_never_becomes_ready_is_stopped_at_the_promise_and_costs_nothing(
     assert_eq!(notable(bench.after(5_000)), [Effect::Kill(Signal::Kill)]);
     let effects = notable(bench.exits(ExitOutcome::Signal(9), false));
     assert!(
-        matches!(effects.as_slice(), [Effect::Collect { billed_millis: 0, .. }]),
+        matches!(effects.as_slice(), [Effect::Store { billed_millis: 0, .. }]),
         "{effects:?}"
     );
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!(
         (result.outcome, result.billed_millis, result.exit_code),
         (Outcome::UserFault, 0, 137)
@@ -174,12 +174,9 @@ fn image_that_does_not_exist_is_the_users_fault_told_once_and_free() {
     assert!(matches!(&effects[0], Effect::Report(Step::Failed { reason, .. }) if reason == "because"));
     assert!(matches!(
         effects[1..],
-        [
-            Effect::Report(Step::Collecting),
-            Effect::Collect { billed_millis: 0, .. }
-        ]
+        [Effect::Report(Step::Storing), Effect::Store { billed_millis: 0, .. }]
     ));
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!(
         (result.outcome, result.billed_millis, result.exit_code),
         (Outcome::UserFault, 0, 125)
@@ -190,7 +187,7 @@ fn image_that_does_not_exist_is_the_users_fault_told_once_and_free() {
 fn full_disk_while_preparing_is_this_machines_fault_and_free() {
     let mut bench = Bench::matched(&[], 1_000);
     bench.tell(Event::Done(Done::Prepared(Err(fault(Blame::Machine)))));
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::HardwareFault, 0));
 }
 
@@ -203,7 +200,7 @@ fn input_that_is_not_there_yet_is_asked_for_again_until_the_promise_is_broken() 
     bench.tell(Event::Done(Done::Prepared(Err(fault(Blame::Passing)))));
     bench.after(30_000);
     // Nobody can tell whose fault it was: the node closes alone, without pay.
-    let effects = bench.tell(Event::Done(Done::Collected(Ok(collected()))));
+    let effects = bench.tell(Event::Done(Done::Stored(Ok(stored()))));
     assert!(matches!(effects.as_slice(), [Effect::Submit { newest: None, result, .. }] if result.billed_millis == 0));
 }
 
@@ -271,7 +268,7 @@ fn silent_signer_pauses_the_job_after_two_unsigned_intervals_and_nothing_is_bill
     assert!(
         effects.iter().any(|effect| matches!(
             effect,
-            Effect::Collect {
+            Effect::Store {
                 billed_millis: 16_000,
                 ..
             }
@@ -303,7 +300,7 @@ fn a_job_that_nobody_signs_for_is_ended_and_submitted_with_what_was_signed() {
     let attempt = bench.job.record.attempt.as_ref().unwrap();
     assert_eq!(attempt.stop, Some(Stop::Unsigned));
     bench.exits(ExitOutcome::Signal(9), false);
-    let proposal = bench.collected();
+    let proposal = bench.stored();
     assert_eq!(proposal.result.outcome, Outcome::Stopped);
     let effects = bench.after(20_000);
     let submitted = effects.iter().any(|effect| matches!(effect, Effect::Submit { .. }));
@@ -369,7 +366,7 @@ fn job_stops_when_its_escrow_is_used_up_and_bills_not_a_unit_more() {
     ));
     bench.after(900);
     bench.exits(ExitOutcome::Signal(15), false);
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::Stopped, 8_000));
 }
 
@@ -401,7 +398,7 @@ fn stopped_program_has_five_seconds_and_is_then_killed_and_billed_for_its_time()
     assert_eq!(notable(bench.after(4_900)), []);
     assert_eq!(notable(bench.after(100)), [Effect::Kill(Signal::Kill)]);
     bench.exits(ExitOutcome::Signal(9), false);
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::Stopped, 6_000));
 }
 
@@ -410,8 +407,8 @@ fn stop_before_anything_ran_ends_free() {
     let mut bench = Bench::matched(&[], 1_000);
     let stop = SignedStop::sign(bench.rules.domain, bench.job.record.job_id, &payer());
     bench.tell(Event::StopRequested(stop));
-    assert!(matches!(stage(&bench), Stage::Collecting { .. }));
-    let result = bench.collected().result;
+    assert!(matches!(stage(&bench), Stage::Storing { .. }));
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::Stopped, 0));
 }
 
@@ -437,7 +434,7 @@ fn five_second_job_bills_five_seconds_although_it_was_noticed_late() {
         is_out_of_memory: false,
     });
     assert_eq!(effects[0], exited);
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!(
         (result.outcome, result.billed_millis, result.ready_after_seconds),
         (Outcome::Completed, 5_000, 0)
@@ -462,7 +459,7 @@ fn program_that_ended_before_anybody_looked_is_billed_from_its_start_to_its_end(
         usage: sample(),
     };
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Exited(record)))));
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::Completed, 40));
 }
 
@@ -472,7 +469,7 @@ fn failing_program_and_one_out_of_memory_are_the_users_fault() {
         let mut bench = Bench::running(1_000);
         bench.second();
         bench.exits(outcome, oom);
-        let result = bench.collected().result;
+        let result = bench.stored().result;
         assert_eq!(
             (result.outcome, result.exit_code, result.billed_millis),
             (Outcome::UserFault, exit_code, 1_000)
@@ -492,7 +489,7 @@ fn output_above_the_disk_asked_for_ends_a_job_that_is_not_ready_yet() {
     assert!(matches!(&effects[0], Effect::Report(Step::Failed { hint, .. }) if hint == "ask for more disk"));
     assert_eq!(notable(effects), [Effect::Kill(Signal::Terminate)]);
     bench.exits(ExitOutcome::Signal(15), false);
-    let result = bench.collected().result;
+    let result = bench.stored().result;
     assert_eq!((result.outcome, result.billed_millis), (Outcome::UserFault, 0));
 }
 
@@ -509,5 +506,5 @@ fn output_above_the_disk_asked_for_ends_the_job_as_the_users_fault() {
             .any(|effect| matches!(effect, Effect::Report(Step::Failed { .. })))
     );
     bench.exits(ExitOutcome::Signal(15), false);
-    assert_eq!(bench.collected().result.outcome, Outcome::UserFault);
+    assert_eq!(bench.stored().result.outcome, Outcome::UserFault);
 }

@@ -16,7 +16,7 @@ use crate::reactor::TaskFault;
 
 /// What to store.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Collection {
+pub(crate) struct StoreRequest {
     /// The last line of the usage log: the final counters.
     pub(crate) last: UsageLine,
     /// The most the output may hold, in bytes.
@@ -26,11 +26,15 @@ pub(crate) struct Collection {
 }
 
 /// Stores the attempt's output and logs, and pins them. May be repeated: the same files have the same names.
-pub(crate) async fn collect(depot: &Depot, folder: &JobFolder, collection: Collection) -> Result<Leavings, TaskFault> {
+pub(crate) async fn store_leavings(
+    depot: &Depot,
+    folder: &JobFolder,
+    request: StoreRequest,
+) -> Result<Leavings, TaskFault> {
     let stored = {
         let _transferring = depot.transferring().await;
         let (store, folder) = (depot.store.clone(), folder.clone());
-        blocking(move || store_all(&store, &folder, collection)).await
+        blocking(move || store_all(&store, &folder, request)).await
     };
     if stored.is_err() {
         depot.make_room().await;
@@ -38,7 +42,7 @@ pub(crate) async fn collect(depot: &Depot, folder: &JobFolder, collection: Colle
     stored
 }
 
-fn store_all(store: &BlockStore, folder: &JobFolder, collection: Collection) -> Result<Leavings, TaskFault> {
+fn store_all(store: &BlockStore, folder: &JobFolder, request: StoreRequest) -> Result<Leavings, TaskFault> {
     folder.make().map_err(machine)?;
     let log_file = folder.log();
     OpenOptions::new()
@@ -46,13 +50,13 @@ fn store_all(store: &BlockStore, folder: &JobFolder, collection: Collection) -> 
         .append(true)
         .open(&log_file)
         .map_err(machine)?;
-    let output = store_output(store, folder, collection)?;
+    let output = store_output(store, folder, request)?;
     let logs = kept(
         store,
         import_path(store, &log_file, &Limits::default()).map_err(machine)?,
     )?;
     let mut usage_log = UsageLog::open(&folder.growing_usage()).map_err(machine)?;
-    usage_log.add(collection.last).map_err(machine)?;
+    usage_log.add(request.last).map_err(machine)?;
     usage_log.finish(&folder.usage()).map_err(machine)?;
     let usage = kept(
         store,
@@ -68,12 +72,12 @@ fn store_all(store: &BlockStore, folder: &JobFolder, collection: Collection) -> 
     })
 }
 
-fn store_output(store: &BlockStore, folder: &JobFolder, collection: Collection) -> Result<Imported, TaskFault> {
+fn store_output(store: &BlockStore, folder: &JobFolder, request: StoreRequest) -> Result<Imported, TaskFault> {
     let limits = Limits {
-        bytes: collection.output_limit,
+        bytes: request.output_limit,
         ..Limits::default()
     };
-    if collection.without_output {
+    if request.without_output {
         let empty = folder.dir.join("empty");
         fs::create_dir_all(&empty).map_err(machine)?;
         return kept(store, import_path(store, &empty, &limits).map_err(machine)?);
@@ -119,8 +123,8 @@ mod tests {
         }
     }
 
-    fn collection() -> Collection {
-        Collection {
+    fn request() -> StoreRequest {
+        StoreRequest {
             last: last(5_000),
             output_limit: 1 << 20,
             without_output: false,
@@ -139,8 +143,8 @@ mod tests {
         let (depot, folder) = depot_and_folder(dir.path()).await;
         fs::write(folder.output().join("picture.png"), b"pixels").unwrap();
         fs::write(folder.log(), b"hello\n").unwrap();
-        let first = collect(&depot, &folder, collection()).await.unwrap();
-        let again = collect(&depot, &folder, collection()).await.unwrap();
+        let first = store_leavings(&depot, &folder, request()).await.unwrap();
+        let again = store_leavings(&depot, &folder, request()).await.unwrap();
         assert_eq!(first, again);
         assert_eq!(first.log_bytes, 6);
         assert_eq!(first.log_root, Sha256Digest::of(b"hello\n"));
@@ -157,14 +161,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (depot, folder) = depot_and_folder(dir.path()).await;
         fs::write(folder.output().join("large"), vec![7; 2 << 20]).unwrap();
-        let fault = collect(&depot, &folder, collection()).await.unwrap_err();
+        let fault = store_leavings(&depot, &folder, request()).await.unwrap_err();
         assert_eq!(fault.blame, crate::reactor::Blame::User);
         assert!(folder.is_output_above(1 << 20) && !folder.is_output_above(3 << 20));
-        let without = Collection {
+        let without = StoreRequest {
             without_output: true,
-            ..collection()
+            ..request()
         };
-        assert!(collect(&depot, &folder, without).await.is_ok());
+        assert!(store_leavings(&depot, &folder, without).await.is_ok());
     }
 
     #[tokio::test]
@@ -172,7 +176,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (depot, folder) = depot_and_folder(dir.path()).await;
         fs::write(folder.log(), b"kept").unwrap();
-        let left = collect(&depot, &folder, collection()).await.unwrap();
+        let left = store_leavings(&depot, &folder, request()).await.unwrap();
         let garbage = opengpu_store::import_bytes(&depot.store, b"nobody needs this").unwrap();
         depot.make_room().await;
         assert!(!depot.store.has(&garbage.cid).unwrap());
