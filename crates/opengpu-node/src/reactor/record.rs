@@ -129,6 +129,7 @@ pub enum Stage {
         meter: Meter,
     },
     /// The program is over; what it leaves is being stored.
+    #[serde(alias = "collecting")] // as older daemons wrote it: such a job still gets its pay
     Storing {
         /// How it ended.
         end: End,

@@ -4,7 +4,7 @@ use opengpu_core::wire::SignedStop;
 
 use super::bench::*;
 use crate::ports::ChainNews;
-use crate::reactor::{Done, Effect, Event};
+use crate::reactor::{Done, Effect, Event, Job};
 use crate::runtime::{ContainerStatus, ExitOutcome, Signal};
 
 #[test]
@@ -93,6 +93,17 @@ fn program_that_ended_while_no_daemon_ran_is_billed_to_its_end() {
     };
     bench.tell(Event::Done(Done::Status(Ok(ContainerStatus::Exited(record)))));
     assert_eq!(bench.stored().result.billed_millis, 7_000);
+}
+
+#[test]
+fn a_result_that_an_older_daemon_was_storing_is_stored() {
+    let mut bench = Bench::running(1_000);
+    bench.exits(ExitOutcome::Code(0), false);
+    let record = serde_json::to_string(&bench.job.record).unwrap();
+    let older = record.replace(r#"{"storing":{"#, r#"{"collecting":{"#);
+    assert_ne!(older, record);
+    bench.job = Job::new(serde_json::from_str(&older).unwrap());
+    assert!(matches!(notable(bench.after(1_000)).as_slice(), [Effect::Store { .. }]));
 }
 
 #[test]
