@@ -228,6 +228,7 @@ pub enum Step {
         is_out_of_memory: bool,
     },
     /// Output and log are being stored.
+    #[serde(alias = "collecting")] // as gateways' databases have it from before
     Storing,
     /// The attempt cannot go on; nothing (more) is billed.
     #[serde(rename_all = "camelCase")]
@@ -333,4 +334,16 @@ pub struct Problem {
     pub status: u16,
     /// What was wrong with this request and what would be right.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_an_older_gateway_kept_is_read() {
+        let older: Step = serde_json::from_str(r#"{"kind":"collecting"}"#).unwrap();
+        assert_eq!(older, Step::Storing);
+        assert_eq!(serde_json::to_string(&older).unwrap(), r#"{"kind":"storing"}"#);
+    }
 }
